@@ -15,8 +15,9 @@ from burnish.errors import OutOfResources
 from burnish.receive import buffers
 from burnish.receive.replay import replay
 from burnish.request import operations
-from burnish.spool import appender, release, segment
+from burnish.spool import Spool, appender, release, segment
 from factories import Ground, SampleInstance, instance
+from syncs import recorded_syncs
 
 #: Bytes of the pixels of an instance.
 SIZE = 50_000
@@ -130,6 +131,17 @@ def test_a_mostly_released_segment_is_rewritten(ground: Ground) -> None:
     assert segments.contents(ground) == contents_of(stay)
     live_size = sum(len(sample.data_set) for sample in stay)
     assert segments.allocated(ground.spool) < live_size + 30_000
+
+
+def test_copies_are_durable_before_the_old_segment_can_go(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(20))
+    (before,) = segments.names(ground.spool)
+    remove(ground, instances[4:])
+    durable_spool = Spool(ground.spool.segments.parent, durable=True)
+    with recorded_syncs() as syncs:
+        assert compaction.compact(ground.database, durable_spool, grace=HOUR) == (0, 1)
+    (copies,) = set(segments.names(ground.spool)) - {before}
+    syncs.assert_durable(segment.path(ground.spool.segments, copies))
 
 
 def test_a_segment_that_is_mostly_wanted_is_not_rewritten(ground: Ground) -> None:

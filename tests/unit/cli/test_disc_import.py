@@ -19,6 +19,8 @@ from pynetdicom.service_class import StorageServiceClass
 
 import material
 import oracles
+from burnish.offline.disc_import import status_meaning
+from burnish.values import StoreResponse
 from flow.archives import HOST
 from ports import free_port
 from unit.cli.conftest import Run
@@ -191,6 +193,17 @@ def test_each_status_is_told(volume: Path, archive: Archive, config: Path, run: 
     (warning,) = done.json["warnings"]
     assert warning["status"] == "B000H"
     assert done.json["accepted"] == len(data_sets(volume)) - 4
+
+
+def test_only_statuses_of_success_and_warning_say_that_an_instance_was_taken() -> None:
+    """PS3.4 B.2.3 and PS3.7 C; a status that no table has says that nothing was taken."""
+    taken = {
+        status
+        for status in range(1 << 16)
+        if status_meaning(StoreResponse(status))[0] in ("accepted", "warning")
+    }
+    assert taken == {0x0000, 0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000)}
+    assert status_meaning(StoreResponse(None))[0] == "failed"
 
 
 def test_an_association_that_ends_is_requested_again(

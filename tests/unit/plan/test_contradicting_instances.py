@@ -23,6 +23,10 @@ MERGED = [
     instance(patient_id="OLD", instance_number=1),
     instance(patient_id="NEW", instance_number=2),
 ]
+MERGED_SERIES_APART = [
+    instance(patient_id="OLD", series="1.2.3.1.1"),
+    instance(patient_id="NEW", series="1.2.3.1.2"),
+]
 MOVED = [
     instance(study="1.2.3.1", instance_number=1),
     instance(study="1.2.3.2", instance_number=2),
@@ -75,10 +79,11 @@ def readmes(ground: Ground, request: MediaCreationRequest, folder: Path) -> list
     ("instances", "reason"),
     [
         (MERGED, "Study Instance UID 1.2.3.1 belongs to 2 Patient IDs"),
+        (MERGED_SERIES_APART, "Study Instance UID 1.2.3.1 belongs to 2 Patient IDs"),
         (MOVED, "Series Instance UID 1.2.3.1.1 belongs to 2 studies"),
         (NAMESAKES, "one Patient ID belongs to 2 patients"),
     ],
-    ids=["merged", "moved", "namesakes"],
+    ids=["merged", "merged, series apart", "moved", "namesakes"],
 )
 def test_instances_that_no_directory_can_list_together_are_on_volumes_of_the_same_medium(
     ground: Ground, tmp_path: Path, instances: list[SampleInstance], reason: str

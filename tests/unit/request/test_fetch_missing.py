@@ -14,6 +14,7 @@ from pynetdicom import AE, evt
 from sqlalchemy import update
 
 from burnish.db.tables import Instance, MediaCreationRequest
+from burnish.receive import Receiver
 from burnish.request import admission, fetch_missing, listing, operations
 from burnish.schedule import Schedule
 from burnish.settings import PeerSettings, RetrievalSettings
@@ -192,6 +193,34 @@ def test_an_instance_that_was_released_is_missing_again(tmp_path: Path) -> None:
         released.sop_instance_uid: released.sop_class_uid,
         never.sop_instance_uid: never.sop_class_uid,
     }
+
+
+def test_an_archive_is_judged_once_what_it_sent_has_rows(tmp_path: Path) -> None:
+    """Otherwise the next archive would be asked for what has just come."""
+    wanted = instance()
+    first, second = Archive([wanted]), Archive([wanted])
+    sent: list[WholeInstance] = []
+    with (
+        ground_with(tmp_path, titles=("FIRST", "SECOND")) as ground,
+        first.serving(ground.settings.peer[0]),
+        second.serving(ground.settings.peer[1]),
+    ):
+        receiver = Receiver(ground.database, ground.spool)
+
+        def have_rows_follow() -> None:
+            while sent:
+                receiver.receive(sent.pop())
+            receiver.index()
+
+        uid = new_request(ground, wanted)
+        admit(ground)
+        retriever = fetch_missing.Retriever(
+            ground.settings, ground.database, sent.append, have_rows_follow
+        )
+        retriever.retrieve(ground.request(uid).id)
+        retriever.close()
+        assert results(ground, uid) == ["1 of 1 missing instance from FIRST"]
+        assert second.queries == []
 
 
 def test_nothing_is_retrieved_for_a_request_that_is_held(tmp_path: Path) -> None:
