@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from fastapi import Request
 
 from burnish import accounts
-from burnish.values import AccountRole
+from burnish.values import SERVICE, AccountRole
+from burnish.web import sessions
 from web_client import PASSWORD, SCRIPT, WebGround
 
 
@@ -96,3 +98,56 @@ def test_a_session_that_is_used_goes_on(web: WebGround) -> None:
     with web.database.reading() as session:
         row = session.query(accounts.AccountSession).one()
         assert row.seen_at - row.began_at > -timedelta(minutes=1)
+
+
+def _streaming_request(web: WebGround, headers: dict[str, str]) -> Request:
+    """A request for a stream, by a visitor who was let in."""
+    request = Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "scheme": "http",
+            "server": ("testserver", 80),
+            "client": ("testclient", 50000),
+            "path": "/live/now",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    request.state.visitor = sessions.recognize(web.app.state.context, request)
+    assert request.state.visitor.role is not None
+    return request
+
+
+def _is_still_permitted(web: WebGround, request: Request) -> bool:
+    return sessions.is_still_permitted(web.app.state.context, request)
+
+
+@pytest.mark.parametrize("what_ends", ["sign-out", "role", "user", "password"])
+def test_a_stream_ends_with_its_session(web: WebGround, what_ends: str) -> None:
+    web.add_user("eve", AccountRole.ADMINISTRATOR)
+    anna = web.signed_in(AccountRole.DESK, "anna")
+    cookie = f"burnish_session={anna.client.cookies['burnish_session']}"
+    request = _streaming_request(web, {"host": "testserver", "cookie": cookie})
+    assert _is_still_permitted(web, request)
+    if what_ends == "sign-out":
+        assert anna.post("/sign-out").status_code == 200
+    else:
+        password_hash = accounts.hash_password(PASSWORD)
+        with web.database.writing() as session:
+            if what_ends == "role":
+                accounts.set_role(session, "anna", AccountRole.VIEWER, by=SERVICE)
+            elif what_ends == "user":
+                accounts.remove_account(session, "anna", by=SERVICE)
+            else:
+                accounts.set_password(session, "anna", password_hash, by=SERVICE)
+    assert not _is_still_permitted(web, request)
+
+
+def test_a_stream_ends_with_its_token(web: WebGround) -> None:
+    authorization = web.token(AccountRole.VIEWER).headers["authorization"]
+    request = _streaming_request(web, {"host": "testserver", "authorization": authorization})
+    assert _is_still_permitted(web, request)
+    with web.database.writing() as session:
+        accounts.revoke_token(session, "viewer", by=SERVICE)
+    assert not _is_still_permitted(web, request)
