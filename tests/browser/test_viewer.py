@@ -203,6 +203,27 @@ def test_the_wheel_scrolls(view: View) -> None:
     viewer.until_shown("bottom-left", "Image 23 / 40")
 
 
+def test_a_person_who_scrolls_fast_sees_only_some_pictures(view: View) -> None:
+    """The values never come here, since no worker gets a message."""
+    viewer = view(*material.ct_volume())
+    program = viewer.folder / "VIEWER" / "VIEWER.JS"
+    program.write_text("Worker.prototype.postMessage = () => {};\n" + program.read_text())
+    viewer.browser.open(program.with_name("VIEWER.HTM"))
+    viewer.browser.until(f"{FIRST}.querySelector('.picture').naturalWidth")
+    pictures, milliseconds = viewer.browser.evaluate(f"""(async () => {{
+      const view = {FIRST}, picture = view.querySelector('.picture'), pictures = new Set();
+      const start = performance.now();
+      for (let step = 0; step < 15; step++) {{
+        view.dispatchEvent(new WheelEvent('wheel', {{deltaY: 100, cancelable: true}}));
+        await new Promise(requestAnimationFrame);
+        pictures.add(picture.src);
+      }}
+      return [pictures.size, performance.now() - start];
+    }})()""")
+    assert pictures <= milliseconds / 100 + 2
+    viewer.until_shown("bottom-left", "Image 36 / 40")
+
+
 def test_keys_scroll(view: View) -> None:
     viewer = view(*material.ct_volume())
     viewer.browser.press(browsers.HOME)

@@ -1,6 +1,8 @@
 // A viewport: one image of a stack with its marks and texts, as it is zoomed, turned and windowed.
 
 const viewports = [];
+// Milliseconds from one picture to the next while their values are on their way.
+const PICTURE_PAUSE = 120;
 const settings = { corners: true, overlays: true, lines: true, link: true };
 
 class Viewport {
@@ -185,8 +187,9 @@ class Viewport {
     for (const canvas of [this.canvas, this.marks]) {
       if (canvas.width !== deviceWidth || canvas.height !== deviceHeight) { canvas.width = deviceWidth; canvas.height = deviceHeight; }
     }
-    const matrix = this.matrix(width, height);
     this.block = pixels.get(frame);
+    if (!this.block && this.waitsForValues(frame)) return;
+    const matrix = this.matrix(width, height);
     this.context.setTransform(1, 0, 0, 1, 0, 0);
     this.context.clearRect(0, 0, deviceWidth, deviceHeight);
     const drawn = this.block && this.drawValues(frame, matrix, ratio);
@@ -198,6 +201,19 @@ class Viewport {
     this.markContext.clearRect(0, 0, width, height);
     drawMarks(this, this.markContext, frame, matrix);
     this.drawTexts();
+  }
+
+  // Whether a frame is not drawn yet, since its values are on their way and a picture was drawn a moment ago: a person
+  // who scrolls fast sees some of the pictures. Firefox keeps all that it has drawn in memory for half a minute.
+  waitsForValues(frame) {
+    const now = performance.now(), wait = PICTURE_PAUSE - (now - (this.pictureDrawnAt || 0));
+    clearTimeout(this.pictureDrawing);
+    if (wait > 0 && pixels.canLoad(frame) && this.pictureShown !== frame.picture) {
+      this.pictureDrawing = setTimeout(() => this.redraw(), wait);
+      return true;
+    }
+    if (this.pictureShown !== frame.picture) this.pictureDrawnAt = now;
+    return false;
   }
 
   // True values, drawn as they are displayed; false as long as a table of the image is missing.
