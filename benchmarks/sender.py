@@ -112,7 +112,8 @@ class Connection:
             pdu += part
         if pdu[0] != 4:
             raise PeerError(f"PDU {pdu[0]} instead of an answer")
-        at = pdu.find(_STATUS_ELEMENT) + len(_STATUS_ELEMENT)
+        # the last one: a Message ID can look like it together with the bytes around
+        at = pdu.rfind(_STATUS_ELEMENT) + len(_STATUS_ELEMENT)
         return int.from_bytes(pdu[at : at + 2], "little")
 
     def message(self) -> tuple[int, bytes]:
