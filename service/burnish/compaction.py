@@ -140,7 +140,7 @@ def room(database: Database, spool: Spool) -> SpoolRoom:
             files += 1
     disk = shutil.disk_usage(spool.segments)
     return SpoolRoom(
-        disk_used=disk.used / disk.total,
+        disk_used=(disk.total - disk.free) / disk.total,
         disk_free=disk.free,
         segments=len(uses),
         segments_allocated=sum(use.allocated for use in uses),

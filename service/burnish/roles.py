@@ -64,8 +64,12 @@ _SPOOL_LOST = (
 )
 
 
-def configure_logging(settings: Settings) -> None:
-    """Log to standard error, as text or as one JSON object for each line."""
+def configure_logging(settings: Settings, *, least_level: int = 0) -> None:
+    """Log to standard error, as text or as one JSON object for each line.
+
+    What is below `least_level` is left out, whatever the settings say.
+    """
+    level = max(logging.getLevelNamesMapping()[settings.log.level.upper()], least_level)
     if settings.log.format == "json":
         renderers: list[structlog.typing.Processor] = [structlog.processors.JSONRenderer()]
     else:
@@ -78,9 +82,7 @@ def configure_logging(settings: Settings) -> None:
             structlog.processors.format_exc_info,
             *renderers,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[settings.log.level.upper()]
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -26,7 +26,14 @@ SOURCES = [
 ]
 
 #: The modules that may catch every exception, once each: they set work aside and go on.
-CATCHES_ALL = {"receive/indexer.py", "schedule.py", "scp/ae.py", "web/live.py", "write/worker.py"}
+CATCHES_ALL = {
+    "cli/__init__.py",
+    "receive/indexer.py",
+    "schedule.py",
+    "scp/ae.py",
+    "web/live.py",
+    "write/worker.py",
+}
 #: The kind of each package; the docstring of each of its modules begins with it.
 KINDS = {
     "cli": "Surface",

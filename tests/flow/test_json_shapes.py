@@ -25,6 +25,8 @@ CASES = {
     "instance show": ("instance show {instance}", "/instances/{instance}"),
     "search": ("search BURNISH-TEST", "/search?q=BURNISH-TEST"),
     "arrivals": ("arrivals", "/arrivals?limit=20"),
+    "archive list": ("archive list", "/archives"),
+    "archive retrievals": ("archive retrievals", "/retrievals"),
     "media list": ("media list", "/register"),
     "media show": ("media show M000001", "/register/M000001"),
     "device list": ("device list", "/devices"),
@@ -69,7 +71,10 @@ def both(start_shared: Any) -> Both:
     start: StartBurnish = start_shared
     service = start(
         web={"enabled": True, "port": 0},
-        peer=[{"ae_title": "PACS", "host": "127.0.0.1", "port": 9, "may": ["echo", "store"]}],
+        peer=[
+            {"ae_title": "PACS", "host": "127.0.0.1", "port": 9, "may": ["echo", "store"]},
+            {"ae_title": "ARCHIVE", "host": "127.0.0.1", "port": 9, "may": ["retrieve"]},
+        ],
     )
     addresses: list[str] = []
 
@@ -127,6 +132,11 @@ def test_actions_answer_the_same(both: Both) -> None:
             {"kind": "remark", "text": "seen"},
         ),
         ("peer echo PACS", "/peers/PACS/echo", None),
+        (
+            "archive retrieve --study 1.2.3 --no-wait",
+            "/retrievals",
+            {"archive": "ARCHIVE", "studies": ["1.2.3"]},
+        ),
         ("token create first --role desk", "/tokens", {"name": "second", "role": "desk"}),
         ("user add berta", "/users", {"name": "carla"}),
     )

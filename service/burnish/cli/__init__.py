@@ -4,6 +4,9 @@ The commands parse arguments, call a stage or an offline function, and print the
 are imported inside the commands, so that `burnish --help` starts quickly.
 """
 
+import errno
+import io
+import os
 import sys
 from typing import Annotated
 
@@ -11,6 +14,7 @@ import typer
 
 from burnish import __version__
 from burnish.cli import (
+    archive,
     commitment,
     config,
     db,
@@ -32,13 +36,18 @@ from burnish.cli import (
 from burnish.cli.arrivals import arrivals
 from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
+from burnish.cli.help_pages import CommandGroup
 from burnish.cli.search import search
 from burnish.cli.serve import serve
 from burnish.cli.status import status
-from burnish.errors import AccessDenied, BurnishError
+from burnish.errors import AccessDenied, BurnishError, OutOfResources
+
+#: The environment variable that has a defect shown with its traceback.
+_TRACEBACK = "BURNISH_TRACEBACK"
 
 app = typer.Typer(
     name="burnish",
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -54,19 +63,20 @@ app.command()(demo)
 app.command()(conformance)
 request.app.command()(request_create.create)
 request_changes.add_to(request.app)
-app.add_typer(request.app, name="request")
-app.add_typer(instance.app, name="instance")
-app.add_typer(commitment.app, name="commitment")
-app.add_typer(disc.app, name="disc")
-app.add_typer(media.app, name="media")
-app.add_typer(device.app, name="device")
-app.add_typer(peer.app, name="peer")
-app.add_typer(spool.app, name="spool")
-app.add_typer(user.app, name="user")
-app.add_typer(token.app, name="token")
-app.add_typer(db.app, name="db")
-app.add_typer(notify.app, name="notify")
-app.add_typer(config.app, name="config")
+app.add_typer(request.app, name="request", cls=CommandGroup)
+app.add_typer(instance.app, name="instance", cls=CommandGroup)
+app.add_typer(archive.app, name="archive", cls=CommandGroup)
+app.add_typer(commitment.app, name="commitment", cls=CommandGroup)
+app.add_typer(disc.app, name="disc", cls=CommandGroup)
+app.add_typer(media.app, name="media", cls=CommandGroup)
+app.add_typer(device.app, name="device", cls=CommandGroup)
+app.add_typer(peer.app, name="peer", cls=CommandGroup)
+app.add_typer(spool.app, name="spool", cls=CommandGroup)
+app.add_typer(user.app, name="user", cls=CommandGroup)
+app.add_typer(token.app, name="token", cls=CommandGroup)
+app.add_typer(db.app, name="db", cls=CommandGroup)
+app.add_typer(notify.app, name="notify", cls=CommandGroup)
+app.add_typer(config.app, name="config", cls=CommandGroup)
 
 
 def _print_version(requested: bool) -> None:
@@ -84,23 +94,56 @@ def burnish(
         ),
     ] = False,
 ) -> None:
-    """Burnish receives DICOM instances and puts them on verified media."""
+    """Burnish receives DICOM instances and puts them on verified media.
+
+    \b
+    To begin:
+      burnish demo              see the whole service at work on this machine
+      burnish serve             run the service; --config names its settings
+    \b
+    At the desk:
+      burnish search doe jane   where is the disc of this patient?
+      burnish request watch     what is being made, what waits, and for what?
+      burnish status            is everything well?
+    """
 
 
 def main() -> None:
     """Run the command line. An error is one line with a hint and an exit code, no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # what the encoding of the terminal lacks is shown as a question mark
+            stream.reconfigure(errors="replace")
     try:
         app()
     except BurnishError as error:
         output.print_error(str(error), error.hint)
         sys.exit(exits.exit_code(error))
     except OSError as error:
-        from burnish import file_access
-
-        path = file_access.path_of(error)
-        is_denied = error.errno in file_access.DENIED and path is not None
+        sys.exit(_tell_os_error(error))
+    except KeyboardInterrupt:
+        sys.exit(exits.INTERRUPTED)
+    except Exception as error:
+        if os.environ.get(_TRACEBACK) or "serve" in sys.argv[1:2]:
+            raise
         output.print_error(
-            file_access.explain(error), file_access.remedy(path) if is_denied and path else ""
+            f"a defect of Burnish: {type(error).__name__}: {error}",
+            f"please report it; {_TRACEBACK}=1 in the environment shows where it is",
         )
-        kind = AccessDenied if is_denied else BurnishError
-        sys.exit(exits.EXITS[kind])
+        sys.exit(1)
+
+
+def _tell_os_error(error: OSError) -> int:
+    """Print an error of the operating system; its exit code."""
+    from burnish import file_access
+
+    path = file_access.path_of(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = "" if path else "the output could not be written: "
+        output.print_error(f"{place}{file_access.explain(error)}", "make room, then try again")
+        return exits.EXITS[OutOfResources]
+    is_denied = error.errno in file_access.DENIED and path is not None
+    output.print_error(
+        file_access.explain(error), file_access.remedy(path) if is_denied and path else ""
+    )
+    return exits.EXITS[AccessDenied if is_denied else BurnishError]

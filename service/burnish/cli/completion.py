@@ -42,6 +42,18 @@ def device_names(context: typer.Context, incomplete: str) -> list[str]:
     return names
 
 
+def archive_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The archives of the configuration whose AE titles begin with what was typed."""
+    names: list[str] = []
+    with suppress(Exception):
+        from burnish.cli.installation import read_settings
+        from burnish.request.fetch_missing import archives
+
+        peers = archives(read_settings(_config(context)))
+        names = [peer.ae_title for peer in peers if peer.ae_title.startswith(incomplete.upper())]
+    return names
+
+
 def _config(context: typer.Context) -> Path | None:
     """The configuration file that the command line names, or the environment."""
     import os

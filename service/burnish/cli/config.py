@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Check and show the configuration."
 
 
 @app.command()
-def check(config: Config = None) -> None:
+def check(json: Json = False, config: Config = None) -> None:
     """Check the configuration, and that this user may use what the service needs.
 
     That is: password files, certificates, fonts and templates, the storage, the database, the
@@ -39,9 +39,22 @@ def check(config: Config = None) -> None:
     failures = list(roles.problems(settings, checks))
     for problem in failures:
         output.print_error(str(problem), problem.hint)
+    if json:
+        output.print_views(
+            {
+                "ae_title": settings.dicom.ae_title,
+                "devices": [device.name for device in settings.devices],
+                "checked_as": file_access.current_user(),
+                "problems": [
+                    {"problem": str(problem), "remedy": problem.hint} for problem in failures
+                ],
+            }
+        )
     if failures:
         # mistakes in the configuration have the highest code
         raise typer.Exit(max(exits.exit_code(problem) for problem in failures))
+    if json:
+        return
     devices = ", ".join(device.name for device in settings.devices)
     typer.echo(
         f"the configuration is valid: AE title {settings.dicom.ae_title}, devices: {devices};"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from burnish.cli import output
 from burnish.cli.installation import open_database, read_settings
-from burnish.cli.options import Config
+from burnish.cli.options import Config, Json
 from burnish.errors import OperatorError
 from burnish.wording import quantity
 
@@ -26,7 +27,7 @@ _Backup = Annotated[
 
 
 @app.command()
-def upgrade(config: Config = None) -> None:
+def upgrade(json: Json = False, config: Config = None) -> None:
     """Bring the database to this version; create it if it does not exist."""
     from burnish import roles
     from burnish.db import schema
@@ -35,7 +36,10 @@ def upgrade(config: Config = None) -> None:
     roles.configure_logging(settings)
     with _files_of_owner(settings):
         roles.prepare(settings)
-    typer.echo(f"the database is at revision {schema.newest()}")
+    revision = schema.newest()
+    output.print_outcome(
+        f"the database is at revision {revision}", {"revision": revision}, json=json
+    )
 
 
 @app.command()
@@ -43,6 +47,7 @@ def check(
     spool: Annotated[
         bool, typer.Option("--spool", help="Also compare every row with the files of the spool.")
     ] = False,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Check that the database answers, is undamaged, and has this version."""
@@ -52,39 +57,41 @@ def check(
 
         roles.check_database_file(settings)
         roles.check_database_belongs_to_spool(settings, database)
-        typer.echo(f"the database answers and is at revision {schema.revision(database)}")
-        if not spool:
-            return
-        from burnish import recovery
+        revision = schema.revision(database)
+        texts = [f"the database answers and is at revision {revision}"]
+        if spool:
+            from burnish import recovery
 
-        for finding in recovery.findings(database, roles.open_spool(settings)):
-            if finding.remedy:
-                raise OperatorError(finding.text, hint=finding.remedy)
-            typer.echo(finding.text)
+            for finding in recovery.findings(database, roles.open_spool(settings)):
+                if finding.remedy:
+                    raise OperatorError(finding.text, hint=finding.remedy)
+                texts.append(finding.text)
+    outcome = {"revision": revision, "findings": texts}
+    output.print_outcome("\n".join(texts), outcome, json=json)
 
 
 @app.command()
-def backup(file: _Backup, config: Config = None) -> None:
+def backup(file: _Backup, json: Json = False, config: Config = None) -> None:
     """Save the database to FILE, also while the service runs. The spool is not part of it."""
     with open_database(config) as (settings, _):
         from burnish.db import backup as database_backup
 
         database_backup.save(settings.database_url, file)
-    typer.echo(f"the database was saved to {file}")
+    output.print_outcome(f"the database was saved to {file}", {"file": file}, json=json)
 
 
 @app.command()
-def restore(file: _Backup, config: Config = None) -> None:
+def restore(file: _Backup, json: Json = False, config: Config = None) -> None:
     """Replace the database with a backup, then recover. The service must be stopped.
 
     The previous database is kept beside it. If the command is interrupted, repeat it.
     """
     with _stopped_service(config) as settings:
-        _rebuild(settings, file)
+        _rebuild(settings, file, json=json)
 
 
 @app.command("recover")
-def recover_rows(config: Config = None) -> None:
+def recover_rows(json: Json = False, config: Config = None) -> None:
     """Make the database agree with the spool. The service must be stopped.
 
     Instances in the spool that the database does not know get their rows again; the database is
@@ -93,7 +100,7 @@ def recover_rows(config: Config = None) -> None:
     has changed: repeat it.
     """
     with _stopped_service(config) as settings:
-        _rebuild(settings, None)
+        _rebuild(settings, None, json=json)
 
 
 @contextmanager
@@ -125,10 +132,21 @@ def _files_of_owner(settings: "Settings") -> "Iterator[None]":
         roles.give_storage_to_owner(settings)
 
 
-def _rebuild(settings: "Settings", source: Path | None) -> None:
+def _rebuild(settings: "Settings", source: Path | None, *, json: bool) -> None:
     from burnish import roles
 
     outcome, previous = roles.rebuild_database(settings, source)
+    if json:
+        output.print_views(
+            {
+                "recovered": outcome.recovered,
+                "known": outcome.known,
+                "unreadable": outcome.unreadable,
+                "lost": outcome.lost,
+                "previous_database": previous,
+            }
+        )
+        return
     if previous is not None:
         typer.echo(f"the previous database was kept as {previous}")
     typer.echo(

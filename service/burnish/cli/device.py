@@ -132,8 +132,7 @@ def pause(
     with open_database(config) as (settings, database), database.writing() as session:
         devices.pause(session, settings, name, because, actor=actor())
         view = devices.view(session, settings, name)
-    if json:
-        output.print_views(view)
+    output.print_outcome(f"device {name} takes no more work: {view.reason}", view, json=json)
 
 
 @app.command()
@@ -144,8 +143,7 @@ def resume(name: DeviceName, json: Json = False, config: Config = None) -> None:
     with open_database(config) as (settings, database), database.writing() as session:
         devices.resume(session, settings, name, actor=actor())
         view = devices.view(session, settings, name)
-    if json:
-        output.print_views(view)
+    output.print_outcome(f"device {name} takes work again", view, json=json)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from burnish.cli import exits, output
 from burnish.cli.installation import open_database
-from burnish.cli.options import Config, existing
+from burnish.cli.options import Config, Json, existing
 from burnish.errors import NotNow, Unknown
 
 if TYPE_CHECKING:
@@ -36,7 +36,14 @@ Medium = Annotated[
 ]
 
 
-def burn(image: Image, name: DeviceName, *, medium: Medium = "", config: Config = None) -> None:
+def burn(
+    image: Image,
+    name: DeviceName,
+    *,
+    medium: Medium = "",
+    json: Json = False,
+    config: Config = None,
+) -> None:
     """Burn a volume image onto a disc in a configured drive or robot, and read the disc back.
 
     The image must have no faults. The service does not use the drive meanwhile; the command fails
@@ -64,11 +71,15 @@ def burn(image: Image, name: DeviceName, *, medium: Medium = "", config: Config 
                 lambda done: progress(f"burning {image.name}", done, size),
                 output.print_error,
             )
+    verdict = "read back without differences" if is_drive else f"compared by {name}"
+    outcome = {"image": image, "device": name, "size": size, "problem": problem}
     if problem:
+        if json:
+            output.print_views({**outcome, "verified": ""})
         output.print_error(f"{image}: {problem}", "Throw the disc away and try again.")
         raise typer.Exit(exits.VOLUME_FAULTY)
-    verdict = "read back without differences" if is_drive else f"compared by {name}"
-    typer.echo(f"{image}: burnt, {size} bytes, {verdict}")
+    text = f"{image}: burnt, {size} bytes, {verdict}"
+    output.print_outcome(text, {**outcome, "verified": verdict}, json=json)
 
 
 def _device(settings: "Settings", name: str) -> "DeviceSettings":

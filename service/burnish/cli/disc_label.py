@@ -10,10 +10,10 @@ import typer
 
 from burnish.cli import output
 from burnish.cli.installation import read_settings
-from burnish.cli.options import Config, PasswordFile, PrivateKey, existing
+from burnish.cli.options import Config, Json, PasswordFile, PrivateKey, existing
 
 if TYPE_CHECKING:
-    from burnish.label import LabelContent, LabelFile, Study
+    from burnish.label import LabelContent, LabelFile, Patient, Study
     from burnish.settings import LabelSettings
 
 _VOLUME_OF = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})")
@@ -87,16 +87,15 @@ def label(
     outlines: Outlines = False,
     key: PrivateKey = None,
     password_file: PasswordFile = None,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Make the label of a disc, from the content of a volume, from the options, or from both."""
-    from burnish.label import Patient
-
     form = _form(target)
     volume_number, volume_count = _parse_volume(volume)
     content = _content_of(source, key, password_file)
     if patient_name or patient_id or study:
-        patient = Patient(patient_name, patient_id, birth_date, sex, _studies(study or []))
+        patient = _patient(patient_name, patient_id, birth_date, sex, study or [])
         content = replace(content, patients=(patient,))
     content = replace(
         content,
@@ -112,9 +111,17 @@ def label(
     )
     settings = read_settings(config).label
     if address:
-        _write(_address_label(settings, address, form), target)
+        _write(_address_label(settings, address, form), target, json=json)
     else:
-        _write(_disc_label(content, settings, style, form, outlines), target)
+        _write(_disc_label(content, settings, style, form, outlines), target, json=json)
+
+
+def _patient(
+    name: str, patient_id: str, birth_date: str, sex: str, studies: list[str]
+) -> "Patient":
+    from burnish.label import Patient
+
+    return Patient(name, patient_id, birth_date, sex, _studies(studies))
 
 
 def _address_label(settings: "LabelSettings", address: str, form: str) -> "LabelFile":
@@ -153,11 +160,13 @@ def _content_of(
     return label_content(existing(volume), read_keyring(key, password_file))
 
 
-def _write(label_file: "LabelFile", target: Path) -> None:
+def _write(label_file: "LabelFile", target: Path, *, json: bool) -> None:
     target.write_bytes(label_file.data)
     for note in label_file.notes:
         output.print_error(note)
-    typer.echo(f"{target}: {len(label_file.data)} bytes")
+    size = len(label_file.data)
+    outcome = {"file": target, "size": size, "notes": label_file.notes}
+    output.print_outcome(f"{target}: {size} bytes", outcome, json=json)
 
 
 def _parse_volume(value: str) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Surface: the settings and the database of the installation that a command works on."""
 
 import getpass
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,8 @@ def open_database(config: Path | None) -> Iterator[tuple["Settings", "Database"]
     from burnish.db import backup, schema
 
     settings = read_settings(config)
-    roles.configure_logging(settings)
+    # the command itself tells what it does; its log would only tell that again
+    roles.configure_logging(settings, least_level=logging.WARNING)
     path = backup.file_of(settings.database_url)
     if path is not None:
         if backup.is_lost(settings.database_url) and not path.exists():

@@ -1,13 +1,13 @@
 """Surface: `burnish media …`, the register of every piece of media that was made or spoiled."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from burnish.cli import output
+from burnish.cli import output, times
 from burnish.cli.installation import actor, open_database
-from burnish.cli.options import Before, Config, Json, Limit, NoPatients
+from burnish.cli.options import Before, Config, Json, Limit, NoPatients, Since
 from burnish.errors import MissingValue
 from burnish.request.views import list_page
 
@@ -22,9 +22,14 @@ MediaName = Annotated[
         metavar="NAME", help="M000012, the bar code of the label, the File-set ID or its UID."
     ),
 ]
-Day = Annotated[
-    datetime | None,
-    typer.Option(metavar="DATE", formats=["%Y-%m-%d", "%Y%m%d"], show_default=False),
+Until = Annotated[
+    date | None,
+    typer.Option(
+        metavar="DATE",
+        parser=times.parse_day,
+        show_default=False,
+        help="Only until the end of 2026-01-31, today or yesterday.",
+    ),
 ]
 
 Patient = Annotated[
@@ -71,15 +76,15 @@ def list_media(
     study: StudyUID = "",
     device: DeviceName = "",
     outcome: Outcome = "",
-    since: Day = None,
-    until: Day = None,
+    since: Since = None,
+    until: Until = None,
     limit: Limit = 50,
     before: Before = "",
     no_patients: NoPatients = False,
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """List pieces of media, the newest first. `--until` includes its day."""
+    """List pieces of media, newest first."""
     from burnish.cli import request_output
     from burnish.register import RegisterFilter, entries
 
@@ -96,8 +101,8 @@ def list_media(
                 study_instance_uid=study,
                 device=device,
                 outcome=outcome,
-                since=_local_day(since),
-                until=_local_day(until, days=1),
+                since=since,
+                until=None if until is None else times.start_of_day(until + timedelta(days=1)),
             ),
             limit=limit + 1,
             before=position,
@@ -172,18 +177,12 @@ def note(
             add_note(session, name, NoteKind.REMARK, remark, actor=actor())
         session.flush()
         piece = entry(session, name)
-    if json:
-        output.print_views(piece)
-
-
-def _local_day(day: datetime | None, days: int = 0) -> datetime | None:
-    """The beginning of a day in local time."""
-    if day is None:
-        return None
-    return (day + timedelta(days=days)).astimezone().astimezone(UTC)
+    output.print_outcome(f"{piece.name}: {kind} {text}".rstrip(), piece, json=json)
 
 
 def _print_entry(entry: "RegisterEntry", *, patients: bool) -> None:
+    from burnish.cli import request_output
+
     fields: list[tuple[str, object]] = [
         ("media", f"{entry.name}, {entry.outcome}"),
         ("ended", entry.ended_at),
@@ -204,8 +203,10 @@ def _print_entry(entry: "RegisterEntry", *, patients: bool) -> None:
         ]
     fields += [(title, text) for title, text in optional if text]
     for study in entry.studies if patients else ():
-        fields.append(("patient", f"{study.patient_name} ({study.patient_id})"))
-        texts = [study.study_date, study.modalities, study.study_description]
+        name = request_output.format_name(study.patient_name)
+        fields.append(("patient", f"{name}  ID {study.patient_id}"))
+        date = request_output.format_date(study.study_date)
+        texts = [date, study.modalities, study.study_description]
         if study.accession_number:
             texts.append(f"Accession Number {study.accession_number}")
         fields.append(("  study", ", ".join(text for text in texts if text)))

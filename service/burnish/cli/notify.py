@@ -86,6 +86,7 @@ def send_test_messages(
     name: Annotated[
         str, typer.Argument(metavar="[RECEIVER]", help="Only this receiver.", show_default=False)
     ] = "",
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Send a test message to all receivers, or to one. The service need not run."""
@@ -100,15 +101,20 @@ def send_test_messages(
         raise Unknown(
             "no receivers", hint="receivers are tables [[notify.receiver]] of the configuration"
         )
-    failed = 0
+    answers: list[dict[str, str]] = []
     for receiver in receivers:
         message = outbox.trial_message(settings)
         try:
             notify.send(receiver, message)
         except OperatorError as error:
-            failed += 1
+            answers.append({"name": receiver.name, "message": "", "problem": str(error)})
             output.print_error(f"{receiver.name}: {error}", error.hint)
         else:
-            typer.echo(f"{receiver.name} has taken message {message.id}")
+            answers.append({"name": receiver.name, "message": message.id, "problem": ""})
+            if not json:
+                typer.echo(f"{receiver.name} has taken message {message.id}")
+    if json:
+        output.print_views(ListPage(tuple(answers)))
+    failed = sum(1 for answer in answers if answer["problem"])
     if failed:
         raise OperatorError(f"{failed} of {quantity(len(receivers), 'receiver')} took no message")

@@ -1,7 +1,7 @@
 """Surface: options that several commands share."""
 
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from burnish.application_profiles import (
     ApplicationProfile,
     canonical_label,
 )
-from burnish.cli import completion
+from burnish.cli import completion, times
 from burnish.content.languages import LANGUAGES
 from burnish.errors import Unknown
 from burnish.file_access import check
@@ -99,22 +99,13 @@ AccessionFilter = Annotated[
 StudyDateFilter = Annotated[
     str,
     typer.Option(
-        "--study-date", metavar="DATE", help="Only of 2026-01-31, or of 2026-01-01..2026-01-31."
+        "--study-date",
+        metavar="DATE",
+        parser=times.parse_study_date,
+        show_default=False,
+        help="Only of 2026-01-31, today, yesterday, or of 2026-01-01..2026-01-31.",
     ),
 ]
-
-
-def parse_since(value: str) -> datetime:
-    """A point in time: 2026-01-31, 2026-01-31T08:00, or a duration before now (90m, 24h, 7d)."""
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    if value[:-1].isdigit() and value[-1:] in units:
-        return datetime.now(UTC) - timedelta(**{units[value[-1]]: int(value[:-1])})
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{value!r} is no time: 2026-01-31, 2026-01-31T08:00, or 90m, 24h, 7d"
-        ) from None
 
 
 Since = Annotated[
@@ -122,9 +113,9 @@ Since = Annotated[
     typer.Option(
         "--since",
         metavar="TIME",
-        parser=parse_since,
+        parser=times.parse_since,
         show_default=False,
-        help="Only since 2026-01-31, 2026-01-31T08:00, or 90m, 24h, 7d ago.",
+        help='Only since "2 hours" ago, yesterday, 2026-01-31, 2026-01-31T08:00.',
     ),
 ]
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from burnish.request.views import ListPage
 
 #: Characters per line where the output is not a terminal: lines are not wrapped in practice.
-_UNLIMITED_WIDTH = 400
+_UNLIMITED_WIDTH = 10_000
+#: Format characters that names need in some scripts: joiners, and marks of the direction.
+_JOINERS = "\u200c\u200d\u200e\u200f"
 
 
 def console(*, stderr: bool = False, width: int = _UNLIMITED_WIDTH) -> "Console":
@@ -61,6 +64,15 @@ def print_new(name: str, view: object, *, json: bool) -> None:
         typer.echo(name)
 
 
+def print_outcome(text: str, outcome: object, *, json: bool) -> None:
+    """Print what a command has done: as a sentence, or as JSON."""
+    if json:
+        print_views(outcome)
+    else:
+        for line in text.splitlines():
+            typer.echo(printable(line))
+
+
 def print_more(page: "ListPage") -> None:
     """Say on standard error that a list goes on, and how to see the rest."""
     if page.next is not None:
@@ -82,76 +94,100 @@ def _to_json(value: object) -> object:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Print a table, or `empty` on standard error if there are no rows.
 
-    Columns whose name begins with `>` are aligned to the right.
+    Columns whose name begins with `>` are aligned to the right. If the table is wider than the
+    terminal, each row becomes lines of their own, so that no name or number is broken.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
         typer.echo(empty, err=True)
         return
     lines = _table_lines(columns, cells)
-    # rich takes five milliseconds for each row, too long for 10,000 rows: it is used only where
-    # lines have to be wrapped or have wide characters
-    fits = max(len(line) for line in lines) <= _line_width()
-    if not fits or not all(_is_single_width(line) for line in lines):
-        print_wrapped_table(columns, cells)
+    if max(_width(line) for line in lines) > _line_width():
+        _print_records(columns, cells)
         return
     typer.secho(lines[0], bold=True)
     typer.echo("\n".join(lines[1:]))
 
 
 def _table_lines(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table without wrapping, for text of single-width characters."""
+    """The lines of a table without wrapping."""
     names = [column.removeprefix(">") for column in columns]
-    formats = []
-    for column, values in zip(columns, zip(names, *cells, strict=True), strict=True):
-        alignment = ">" if column.startswith(">") else "<"
-        width = max(len(value) for value in values)
-        formats.append(f"{{:{alignment}{width}}}")
-    line_format = "  ".join(formats)
-    return [line_format.format(*row) for row in (names, *cells)]
+    rows = [names, *cells]
+    widths = [max(_width(row[number]) for row in rows) for number in range(len(names))]
+    are_numbers = [column.startswith(">") for column in columns]
+    lines = []
+    for row in rows:
+        parts = []
+        for text, width, is_number in zip(row, widths, are_numbers, strict=True):
+            padding = " " * (width - _width(text))
+            parts.append(padding + text if is_number else text + padding)
+        lines.append("  ".join(parts).rstrip())
+    return lines
 
 
-def _is_single_width(line: str) -> bool:
-    """Whether every character takes one cell of a terminal."""
-    if line.isascii():
-        return line.isprintable()
+def _print_records(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print each row of a table as its first cell, followed by the others with their names."""
+    names = [column.removeprefix(">") for column in columns]
+    for row in cells:
+        others = [f"{name} {text}" for name, text in zip(names[1:], row[1:], strict=True) if text]
+        print_items((row[0], *others), hanging=2)
+
+
+def _width(text: str) -> int:
+    """The cells that a text takes on a terminal: a Chinese letter two, a combining accent none."""
+    if text.isascii():
+        return len(text)
     from rich.cells import cell_len
 
-    return line.isprintable() and cell_len(line) == len(line)
+    return cell_len(text)
 
 
 def _line_width() -> int:
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
-        return console().width
+        return shutil.get_terminal_size().columns
     return _UNLIMITED_WIDTH
 
 
-def print_wrapped_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print a table whose cells are wrapped to the width of the terminal."""
-    from rich.table import Table
-    from rich.text import Text
+def wrap(text: str, *, indent: int = 0, hanging: int = 0) -> list[str]:
+    """The text in lines of the width of the terminal, broken between words only.
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        is_number = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if is_number else "left")
-    for row in cells:
-        table.add_row(*[Text(cell, overflow="fold") for cell in row])
-    console().print(table)
+    All lines but the first are indented by `hanging` more. A word that is longer than a line has a
+    line of its own.
+    """
+    width = _line_width()
+    lines: list[str] = []
+    line = ""
+    for word in printable(text).split():
+        if line and _width(line) + 1 + _width(word) > width:
+            lines.append(line)
+            line = ""
+        if line:
+            line += " " + word
+        else:
+            line = " " * (indent + hanging if lines else indent) + word
+    return [*lines, line] if line else lines
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, one pair per line."""
+    """Print names and values, one pair per line; a long value is broken between its words."""
     pairs = [(name, _cell(value)) for name, value in fields]
-    width = max(len(name) for name, _ in pairs)
+    margin = max(_width(name) for name, _ in pairs) + 2
     for name, value in pairs:
-        typer.echo(f"{name:<{width}}  {value}".rstrip())
+        words = [_width(word) for word in value.split()]
+        if words and margin + max(words) > _line_width():
+            typer.echo(name)
+            print_sentence(value, indent=2)
+            continue
+        first, *others = wrap(value, indent=margin) or [""]
+        typer.echo(name + first[_width(name) :])
+        for line in others:
+            typer.echo(line)
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return format_time(value) if isinstance(value, datetime) else str(value)
+    return format_time(value) if isinstance(value, datetime) else printable(str(value))
 
 
 def format_time(value: datetime) -> str:
@@ -178,47 +214,49 @@ def format_seconds(seconds: float) -> str:
 def print_items(items: Iterable[str], *, indent: int = 0, hanging: int = 0) -> None:
     """Print texts in lines of the width of the terminal, none of them broken over two lines.
 
-    A text that is longer than the line has a line of its own. All lines but the first are indented
-    by `hanging` more.
+    A text that is longer than the line has lines of its own, broken between its words. All lines
+    but the first are indented by `hanging` more.
     """
-    from rich.cells import cell_len
-
-    width = _line_width()
-    line, separator = " " * indent, ""
-    for item in items:
-        if not item:
-            continue
-        text = _printable(item)
-        if separator and cell_len(line) + len(separator) + cell_len(text) > width:
-            typer.echo(line)
-            line, separator = " " * (indent + hanging), ""
-        line += separator + text
-        separator = "  "
-    if line.strip():
+    for line in item_lines(items, indent=indent, hanging=hanging):
         typer.echo(line)
+
+
+def item_lines(items: Iterable[str], *, indent: int = 0, hanging: int = 0) -> list[str]:
+    """The lines that `print_items` prints."""
+    width = _line_width()
+    lines: list[str] = []
+    line = ""
+    for item in items:
+        text = printable(item)
+        if line and _width(line) + 2 + _width(text) > width:
+            lines.append(line)
+            line = ""
+        if line:
+            line += "  " + text if text else ""
+            continue
+        margin = indent + hanging if lines else indent
+        line = " " * margin + text if text else ""
+        if _width(line) > width:
+            *full, line = wrap(text, indent=margin, hanging=0 if lines else hanging)
+            lines += full
+    return [*lines, line] if line else lines
 
 
 def print_sentence(sentence: str, *, indent: int = 0) -> None:
     """Print a text in lines of the width of the terminal, broken between words."""
-    import textwrap
-
-    if sentence:
-        margin = " " * indent
-        typer.echo(
-            textwrap.fill(
-                _printable(sentence),
-                _line_width(),
-                initial_indent=margin,
-                subsequent_indent=margin,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+    for line in wrap(sentence, indent=indent):
+        typer.echo(line)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without characters that could control the terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return text if text.isprintable() else "".join(map(_printable_letter, text))
+
+
+def _printable_letter(letter: str) -> str:
+    if letter.isprintable() or letter in _JOINERS:
+        return letter
+    return " " if letter.isspace() else "\ufffd"
 
 
 def format_size(size: int) -> str:
@@ -231,9 +269,10 @@ def format_size(size: int) -> str:
 
 def print_error(message: str, hint: str = "") -> None:
     """Print an error and its remedy on standard error."""
-    typer.echo(f"burnish: {message}", err=True)
-    if hint:
-        typer.echo(f"  {hint}", err=True)
+    for number, line in enumerate(message.splitlines()):
+        typer.echo(f"{'' if number else 'burnish: '}{printable(line)}", err=True)
+    for line in hint.splitlines():
+        typer.echo(f"  {printable(line)}", err=True)
 
 
 def table_rows(items: Sequence[Any], fields: Sequence[str]) -> list[list[object]]:

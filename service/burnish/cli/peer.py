@@ -7,7 +7,7 @@ import typer
 from burnish.cli import output
 from burnish.cli.installation import open_database, read_settings
 from burnish.cli.options import Config, Json, Limit
-from burnish.errors import BurnishError
+from burnish.errors import PeerFailed
 
 if TYPE_CHECKING:
     from burnish.access.peer_test import PeerAnswer
@@ -98,4 +98,8 @@ def _print_answer(answer: "PeerAnswer", *, json: bool) -> None:
         milliseconds = answer.seconds * 1000
         typer.echo(f"{answer.ae_title} at {answer.address} answers in {milliseconds:.0f} ms")
     if not answer.is_good:
-        raise BurnishError(f"{answer.ae_title} at {answer.address}: {answer.detail}")
+        raise PeerFailed(
+            f"{answer.ae_title} at {answer.address}: {answer.detail}",
+            hint="is the peer running, are host and port of its [[peer]] right, and does it know"
+            " this AE title?",
+        )

@@ -1,6 +1,6 @@
 """Surface: `burnish request …`, Media Creation Requests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,13 +22,15 @@ from burnish.cli.options import (
     StudyDateFilter,
 )
 from burnish.errors import NotNow
-from burnish.request.views import RequestGroup, list_page
+from burnish.request.views import ListPage, RequestGroup, list_page
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
     from burnish.request.actions import RequestActions
     from burnish.request.views import RequestLine
+    from burnish.write.job import PieceJob
+    from burnish.write.labels import PieceLabels
 
 app = typer.Typer(no_args_is_help=True, help="Create, show and control media creation requests.")
 
@@ -130,13 +132,14 @@ def watch(
     """
     from burnish.cli.watch import follow, follow_all, follow_events
 
-    with open_database(config) as (_, database):
+    with open_database(config) as (settings, database):
+        root, patients = settings.storage.root, not no_patients
         if json:
             request = follow_events(database, name, until_idle=until_idle)
         elif name:
-            request = follow(database, name)
+            request = follow(database, name, root=root, patients=patients)
         else:
-            follow_all(database, patients=not no_patients, until_idle=until_idle)
+            follow_all(database, root=root, patients=patients, until_idle=until_idle)
             request = None
     if request is None:
         return
@@ -222,6 +225,7 @@ def label(
     target: LabelDirectory,
     form: LabelForm = "pdf",
     volume: VolumeNumber = None,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Write the labels of a request, one for each volume; all copies share it.
@@ -252,12 +256,31 @@ def label(
             f"{request.short_id} has no such volume yet",
             hint=f"once it is planned, `burnish request show {request.short_id}` lists its volumes",
         )
+    files = _write_labels(volume_jobs, PieceLabels(settings.label, form), target)
+    if json:
+        output.print_views(ListPage(tuple(files)))
+        return
+    for file in files:
+        typer.echo(f"{file['file']}: {file['file_set_id']}, {file['size']} bytes")
+
+
+def _write_labels(
+    volume_jobs: "Sequence[PieceJob]", labels: "PieceLabels", target: Path
+) -> list[dict[str, object]]:
+    """Write the labels of volumes into a directory; what was written, as JSON has it."""
     target.mkdir(parents=True, exist_ok=True)
-    labels = PieceLabels(settings.label, form)
+    files: list[dict[str, object]] = []
     for volume_job in volume_jobs:
         for file_name, label_file in labels.of_volume(volume_job).items():
             (target / file_name).write_bytes(label_file.data)
             for note in label_file.notes:
                 output.print_error(f"{file_name}: {note}")
-            size = len(label_file.data)
-            typer.echo(f"{target / file_name}: {volume_job.burn_job.file_set_id}, {size} bytes")
+            files.append(
+                {
+                    "file": target / file_name,
+                    "file_set_id": volume_job.burn_job.file_set_id,
+                    "size": len(label_file.data),
+                    "notes": label_file.notes,
+                }
+            )
+    return files

@@ -242,10 +242,10 @@ def _create(config: Path | None, files: list[Path], **wanted: Any) -> "RequestLi
                 "name what goes on the media: --study, --series, --instance, --patient-id,"
                 " --accession or --files"
             )
-        return actions.create(_confirmed(actions, order)).line
+        return actions.create(confirmed(actions, order)).line
 
 
-def _confirmed(actions: "RequestActions", order: "MediaOrder") -> "MediaOrder":
+def confirmed(actions: "RequestActions", order: "MediaOrder") -> "MediaOrder":
     """Ask before several patients share media; tell of contradictions between the instances."""
     from burnish.contradictions import count_patients, find_contradictions
     from burnish.request import media_orders

@@ -255,6 +255,7 @@ def _print_piece(piece: "PieceLine", *, patients: bool) -> None:
         ),
         hanging=2,
     )
+    output.print_sentence(piece.verified, indent=2)
 
 
 def _print_replaced(replaced: "Sequence[Replacement]") -> None:

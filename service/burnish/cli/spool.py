@@ -32,9 +32,10 @@ def show(json: Json = False, config: Config = None) -> None:
     if json:
         output.print_views(room)
         return
+    high_water = settings.storage.high_water
     output.print_fields(
         (
-            ("disk in use", f"{room.disk_used:.1%} (above {settings.storage.high_water:.0%} full)"),
+            ("disk in use", f"{room.disk_used:.0%}, nothing is received from {high_water:.0%} on"),
             ("free on the disk", output.format_size(room.disk_free)),
             ("segments", room.segments),
             ("room of segments", output.format_size(room.segments_allocated)),

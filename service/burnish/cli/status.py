@@ -23,7 +23,10 @@ def status(json: Json = False, config: Config = None) -> None:
         width = max(len(finding.part) for finding in present.findings)
         for finding in present.findings:
             mark = "  " if finding.level is Level.WELL else "! "
-            typer.echo(f"{mark}{finding.part:<{width}}  {finding.text}")
+            first, *others = output.wrap(finding.text, indent=width + 4)
+            typer.echo(f"{mark}{finding.part:<{width}}{first[width + 2 :]}")
+            for line in others:
+                typer.echo(line)
             if finding.remedy:
                 output.print_sentence(f"To do: {finding.remedy}", indent=width + 4)
         groups = present.requests.items()

@@ -60,9 +60,10 @@ def create(
 
 
 @app.command()
-def revoke(name: TokenName, config: Config = None) -> None:
+def revoke(name: TokenName, json: Json = False, config: Config = None) -> None:
     """Revoke a token; it is refused from now on."""
     from burnish import accounts
 
     with open_database(config) as (_, database), database.writing() as session:
         accounts.revoke_token(session, name, by=actor())
+    output.print_outcome(f"token {name} is revoked", {"name": name}, json=json)

@@ -69,12 +69,13 @@ def add(
 
 
 @app.command()
-def remove(name: UserName, config: Config = None) -> None:
+def remove(name: UserName, json: Json = False, config: Config = None) -> None:
     """Remove a user, who is signed out at once."""
     from burnish import accounts
 
     with open_database(config) as (_, database), database.writing() as session:
         accounts.remove_account(session, name, by=actor())
+    output.print_outcome(f"user {name} is removed", {"name": name}, json=json)
 
 
 @app.command()
@@ -100,6 +101,7 @@ def password(
             )
             with database.writing() as session:
                 accounts.set_password(session, name, password_hash, by=actor())
+            output.print_outcome(f"the password of {name} is set", {"name": name}, json=json)
             return
         with database.writing() as session:
             secret = accounts.new_link(session, name)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, exists, func, insert, select
 from sqlalchemy.orm import Session
@@ -121,8 +121,16 @@ def whereabouts(state: PieceState, notes: Iterable[tuple[str, str]]) -> str:
     return known
 
 
-def names_and_whereabouts(session: Session, request_id: int) -> dict[int, tuple[str, str]]:
-    """The name in the register, and the whereabouts, of each piece of a request by its id."""
+class RegisterFacts(NamedTuple):
+    """What the register has of one piece: its name, how it was read back, and where it is."""
+
+    name: str = ""
+    verified: str = ""
+    whereabouts: str = ""
+
+
+def facts_of_request(session: Session, request_id: int) -> dict[int, RegisterFacts]:
+    """What the register has of each piece of a request, by the id of the piece."""
     registered = session.scalars(
         select(RegisteredPiece)
         .where(RegisteredPiece.request_id == request_id)
@@ -136,7 +144,9 @@ def names_and_whereabouts(session: Session, request_id: int) -> dict[int, tuple[
     ):
         notes.setdefault(note.registered_piece_id, []).append((note.kind, note.text))
     return {
-        row.piece_id: (entry_name(row.id), whereabouts(row.state, notes.get(row.id, ())))
+        row.piece_id: RegisterFacts(
+            entry_name(row.id), row.verified, whereabouts(row.state, notes.get(row.id, ()))
+        )
         for row in registered
     }
 

@@ -278,7 +278,8 @@ def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
         .where(MediaCreationRequest.sop_instance_uid == line.sop_instance_uid)
         .order_by(Piece.copy_number, FileSet.volume_number, Piece.id)
     )
-    registered = registered_media.names_and_whereabouts(session, _number(line.short_id))
+    registered = registered_media.facts_of_request(session, _number(line.short_id))
+    nothing = registered_media.RegisterFacts()
     return [
         PieceLine(
             id=piece.id,
@@ -295,8 +296,9 @@ def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
             size=file_set.predicted_size,
             instances=file_set.instances,
             created_at=piece.created_at,
-            register_name=registered.get(piece.id, ("", ""))[0],
-            whereabouts=registered.get(piece.id, ("", ""))[1],
+            register_name=registered.get(piece.id, nothing).name,
+            verified=registered.get(piece.id, nothing).verified,
+            whereabouts=registered.get(piece.id, nothing).whereabouts,
         )
         for piece, file_set in rows
     ]

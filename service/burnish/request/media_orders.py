@@ -51,6 +51,10 @@ def references(session: Session, order: MediaOrder) -> list[Reference]:
     """
     if not order.names_content:
         raise MissingValue("name what goes on the media: studies, series, patients or instances")
+    selections = (order.studies, order.series, order.patient_ids, order.accession_numbers)
+    if not all(value.strip() for selection in selections for value in selection):
+        # an empty value would select the instances of everybody
+        raise MissingValue("an empty Patient ID, Accession Number or UID selects nothing")
     profile = canonical_label(order.profile)
     if profile and profile not in PROFILES:
         raise InvalidValue(f"no Application Profile {profile}")

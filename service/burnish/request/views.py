@@ -156,7 +156,7 @@ class PieceLine:
 
     `register_name` is its name in the register of media (M000012), "" before it was made or
     spoiled. `whereabouts` is the last of what the register knows of where it is: "made", "given out
-    to …", "destroyed" or "".
+    to …", "destroyed" or "". `verified` says how it was read back.
     """
 
     id: int
@@ -174,6 +174,7 @@ class PieceLine:
     instances: int
     created_at: datetime | None
     register_name: str = ""
+    verified: str = ""
     whereabouts: str = ""
 
 

@@ -110,8 +110,18 @@ def test_requests_are_filtered(
     assert len(burnish("request", "list", *arguments, "--json").json["items"]) == count
 
 
+def test_an_empty_patient_id_does_not_select_everybody(
+    burnish: Run, installation: Installation
+) -> None:
+    assert installation
+    for option in ("--patient-id", "--accession", "--series"):
+        done = burnish("request", "create", option, "", "--several-patients")
+        assert done.code == 3, option
+        assert "selects nothing" in done.err
+
+
 @pytest.mark.parametrize(
-    "options", [("--study-date", "yesterday"), ("--since", "soon"), ("--since", "5y")]
+    "options", [("--study-date", "soon"), ("--since", "soon"), ("--since", "5y")]
 )
 def test_a_wrong_date_is_refused(
     burnish: Run, installation: Installation, options: tuple[str, ...]

@@ -8,23 +8,11 @@ import typer
 
 from burnish import cli
 
-#: Commands that print no facts of the installation, and what they print or do instead.
+#: Commands that answer nothing, and what they do instead.
 _WITHOUT = {
-    "serve": "runs",
-    "demo": "shows",
+    "serve": "runs; its log is JSON if the configuration says so",
+    "demo": "shows the service to a person",
     "conformance": "prints a document",
-    "config check": "tells mistakes, by its exit code too",
-    "db upgrade": "changes the database",
-    "db check": "tells damage, by its exit code too",
-    "db backup": "writes a file",
-    "db restore": "changes the database",
-    "db recover": "changes the database",
-    "disc burn": "writes a medium",
-    "disc label": "writes a file",
-    "notify test": "sends messages",
-    "request label": "writes files",
-    "token revoke": "prints nothing",
-    "user remove": "prints nothing",
 }
 
 
