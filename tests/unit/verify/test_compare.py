@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -272,8 +272,18 @@ def test_files_of_another_patient_than_their_records_say_are_a_fault(transfer_sy
         (0x0020000E, b"1.2.8.4"),
     ],
 )
-def test_one_key_of_another_patient_study_or_series_is_a_fault(tag: int, value: bytes) -> None:
-    """All other keys of the file are those of its records."""
+@pytest.mark.parametrize("chunk", [100, 1 << 20])
+def test_one_key_of_another_patient_study_or_series_is_a_fault(
+    tag: int, value: bytes, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All other keys of the file are those of its records, also if they are read in one chunk."""
+
+    def chunks(volume: MemoryVolume, name: str) -> Iterator[memoryview]:
+        view = memoryview(volume.contents[name])
+        for start in range(0, len(view), chunk):
+            yield view[start : start + chunk]
+
+    monkeypatch.setattr(MemoryVolume, "chunks", chunks)
     of_records = {
         0x00100010: (b"PN", b"Doe^J"),
         0x00100020: (b"LO", b"UNKNOWN-2"),
