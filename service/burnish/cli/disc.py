@@ -178,7 +178,8 @@ def verify(
     from burnish.verify.manifest_checks import find_manifest
 
     keyring = read_keyring(key, password_file)
-    manifest = find_manifest(existing(path))
+    path = existing(path)
+    manifest = find_manifest(path)
     chosen_profile = known_profile(profile, config) if profile else None
     report = _examine(path, chosen_profile, keyring, manifest, pixels=pixels)
     judgement = disc_pdi.judge(path, keyring) if pdi or desk_report else None

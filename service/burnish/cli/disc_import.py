@@ -112,6 +112,8 @@ def import_(
             output.progress_bar() as progress,
         ):
             result = import_file_set(file_set, destination, selection, import_state, progress)
+        if selection.is_of_some and not result.found_any:
+            raise Unknown("no instance of the volume is of a patient or study that was named")
         target = to or "this service"
         if json:
             output.print_json(_fields(volume, target, file_set, result))

@@ -264,11 +264,17 @@ Capacity = Annotated[
 ]
 
 
+_PSEUDO_DRIVE = "stdio:"
+
+
 def existing(path: Path) -> Path:
     """The path of a file, directory or drive given on the command line.
 
-    Raises Unknown, and AccessDenied if this user may not read it.
+    A pseudo-drive of libburn, stdio:IMAGE, is the image. Raises Unknown, and AccessDenied if this
+    user may not read it.
     """
+    if str(path).startswith(_PSEUDO_DRIVE) and not path.exists():
+        path = Path(str(path).removeprefix(_PSEUDO_DRIVE))
     check(path)
     if not path.exists():
         raise Unknown(f"{path} does not exist")

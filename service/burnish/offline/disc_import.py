@@ -56,6 +56,11 @@ class ImportSelection:
     study_instance_uids: Collection[str] = ()
     unlisted: bool = False
 
+    @property
+    def is_of_some(self) -> bool:
+        """Whether patients or studies are named."""
+        return bool(self.patient_ids or self.study_instance_uids)
+
     def has(self, patient_id: str, study_instance_uid: str) -> bool:
         """Whether an instance of this patient and study is selected."""
         if self.patient_ids and patient_id not in self.patient_ids:
@@ -92,6 +97,12 @@ class ImportResult:
     missing: list[Imported] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
     stopped: str = ""
+
+    @property
+    def found_any(self) -> bool:
+        """Whether any instance was selected, whatever has become of it."""
+        counted = self.accepted or self.before
+        return bool(counted or self.failed or self.not_sent or self.missing)
 
     @property
     def complete(self) -> bool:

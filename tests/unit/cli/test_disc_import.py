@@ -510,6 +510,24 @@ def words_of(label: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.usefixtures("archive")
+def test_a_patient_who_is_not_on_the_volume_is_an_error(
+    volume: Path, config: Path, run: Run
+) -> None:
+    command = ("disc", "import", volume, "--to", "ARCHIVE", "--config", config)
+    for option, value in (("--patient", "NOBODY"), ("--study", "1.2.3.4")):
+        done = run(*command, option, value)
+        assert done.code == 4
+        assert "no instance of the volume is of a patient or study that was named" in done.err
+
+
+def test_a_pseudo_drive_is_named_as_for_disc_append(run: Run, volume: Path, tmp_path: Path) -> None:
+    assert run("disc", "build", volume, "--output", tmp_path / "out").code == 0
+    image = tmp_path / "out" / "VOLUME01.iso"
+    assert run("disc", "verify", f"stdio:{image}").code == 0
+    assert run("disc", "verify", f"stdio:{tmp_path / 'none'}").code == 4
+
+
 def test_verify_says_what_it_has_judged_by(volume: Path, run: Run) -> None:
     assert "judged by: PS3.10, PS3.12 and the Basic Directory" in run("disc", "verify", volume).out
     by_profile = run("disc", "verify", volume, "--profile", "STD-GEN-CD", "--json")
