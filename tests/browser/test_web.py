@@ -18,7 +18,7 @@ from pydicom.dataset import FileDataset
 
 import material
 from accessibility import serious_faults
-from browsers import CHROMIUM, ENTER, Browser
+from browsers import CHROMIUM, ENTER, ESCAPE, TAB, Browser
 from burnish.cli.demo.peer import DemoPeer
 from burnish.identifiers import new_uid
 from burnish.image.reader import open_volume
@@ -286,10 +286,15 @@ def test_a_disc_of_what_has_come_takes_two_clicks(
 
 
 def _new_file(
-    path: Path, real_studies: material.RealStudies, patient_name: str, padding: int = 0
+    path: Path,
+    real_studies: material.RealStudies,
+    patient_name: str,
+    padding: int = 0,
+    description: str = "",
 ) -> Path:
     """A file with an instance of a new study."""
     arrived = material.read(real_studies.file("CT_small.dcm"))
+    arrived.StudyDescription = description
     arrived.PatientName, arrived.PatientID = patient_name, patient_name
     arrived.StudyInstanceUID = new_uid()
     arrived.SOPInstanceUID = arrived.file_meta.MediaStorageSOPInstanceUID = new_uid()
@@ -319,6 +324,25 @@ def test_a_folder_is_uploaded_by_dropping_it_on_the_page(
     shown = site.service.cli("instance", "show", listed["items"][0]["sop_instance_uid"])
     assert [event["event"] for event in shown["events"]] == ["UPLOADED"]
     assert shown["events"][0]["actor"].startswith("user anna (")
+
+
+def test_the_name_of_an_uploaded_file_does_not_become_part_of_the_page(
+    chromium: Browser, site: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "\"'><img src=x>.txt"
+    file.write_text("Not an image, and long enough to be looked into." * 9)
+    chromium.open(f"{site.address}/arrivals")
+    chromium.choose_files("#upload-files", file)
+    shows(chromium, "1 passed over: the file is not a DICOM file")
+    chromium.evaluate("document.querySelector('#upload-reasons details').open = true")
+    shows(chromium, file.name)
+    assert _is_unharmed(chromium)
+
+
+def _is_unharmed(browser: Browser) -> bool:
+    """Whether no text of others has become an element of the page."""
+    attacked = browser.evaluate("document.querySelectorAll('main img, main script').length")
+    return int(attacked) == 0
 
 
 def test_an_upload_is_cancelled_and_nothing_of_it_stays(
@@ -363,13 +387,23 @@ def test_an_upload_that_the_web_process_did_not_survive_is_sent_again(
 def test_a_study_is_found_at_an_archive_and_retrieved(
     chromium: Browser, site: Site, real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
-    files = [_new_file(tmp_path / f"{number}.dcm", real_studies, "Meitner^Lise") for number in "12"]
+    files = [
+        _new_file(
+            tmp_path / f"{number}.dcm",
+            real_studies,
+            "Meitner^Lise",
+            description=_ATTACK.format("archive"),
+        )
+        for number in "12"
+    ]
     archive = Dcmqrscp(tmp_path / "archive", site.archive_port, site.service.port, files)
     try:
         chromium.open(f"{site.address}/arrivals")
         write(chromium, "#archive-patient", "Meitner^Lise")
         chromium.press(ENTER)
         shows(chromium, "2 studies at DCMQRSCP")
+        shows(chromium, "<script>attacked('archive')</script>")
+        assert _is_unharmed(chromium)
         for number in "12":
             chromium.click(f"#found-{number}")
         assert not serious_faults(chromium)
@@ -464,7 +498,7 @@ def test_no_text_of_a_peer_becomes_part_of_a_page(chromium: Browser, site: Site)
     for path in _pages(site):
         chromium.open(site.address + path)
         texts += chromium.evaluate("document.body.innerText")
-        assert chromium.evaluate("document.querySelector('main img, main script')") is None, path
+        assert _is_unharmed(chromium), path
         assert not chromium.errors, path
     for text in ("name", "id", "study", "label"):
         assert f"<script>attacked('{text}')</script>" in texts
@@ -476,6 +510,68 @@ def test_no_page_has_a_serious_fault_of_accessibility(chromium: Browser, site: S
         chromium.open(site.address + path)
         serious[path] = serious_faults(chromium)
     assert not {path: faults for path, faults in serious.items() if faults}
+
+
+#: The elements of a page that Tab leads to, in their order.
+_STOPS = """[...document.querySelectorAll(
+    'a[href], button, input, select, textarea, summary, [tabindex="0"]')].filter((node) =>
+    !node.disabled && node.tabIndex >= 0 && node.checkVisibility({visibilityProperty: true})
+    && !(node.closest('details:not([open])') && node.tagName !== 'SUMMARY'))"""
+#: Which of them has the focus, whether that can be seen, and where it is.
+_FOCUS = """(() => {
+    const node = document.activeElement, style = getComputedStyle(node);
+    const box = node.getBoundingClientRect();
+    const isInWindow = box.bottom > 0 && box.top < innerHeight && box.right > 0
+        && box.left < innerWidth;
+    const isMarked = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+    return [window.stops.indexOf(node), isMarked && isInWindow, node.outerHTML.slice(0, 120)];
+})()"""
+
+
+def test_tab_leads_through_each_page_in_order_and_shows_where_it_is(
+    chromium: Browser, site: Site
+) -> None:
+    for path in _pages(site):
+        chromium.open(site.address + path)
+        count = int(chromium.evaluate(f"(window.stops = {_STOPS}).length"))
+        reached: list[int] = []
+        while not reached or reached[-1] < count - 1:
+            chromium.press(TAB)
+            number, is_seen, node = chromium.evaluate(_FOCUS)
+            assert is_seen, (path, node)
+            if not reached or number != reached[-1]:
+                # a field for a date has several stops of its own
+                reached.append(number)
+                assert number == len(reached) - 1, (path, node, reached)
+
+
+def test_menu_and_question_are_used_and_left_with_the_keyboard(
+    chromium: Browser, site: Site
+) -> None:
+    name = site.create("--study", site.study, initiate=False)
+    chromium.open(f"{site.address}/requests/{name}")
+    chromium.evaluate("document.querySelector('details.who summary').focus()")
+    chromium.press(ENTER)
+    chromium.until("document.querySelector('details.who').open")
+    chromium.press(TAB, ESCAPE)
+    chromium.until("!document.querySelector('details.who').open")
+    assert chromium.evaluate("document.activeElement.matches('details.who summary')")
+    cancel = "document.querySelector('header.title button.danger')"
+    chromium.evaluate(f"{cancel}.focus()")
+    chromium.press(ENTER)
+    chromium.until("document.querySelector('#confirm').open")
+    assert chromium.evaluate("document.activeElement.value") == "no"
+    chromium.press(ESCAPE)
+    chromium.until("!document.querySelector('#confirm').open")
+    assert chromium.evaluate(f"document.activeElement === {cancel}")
+    assert site.status(name) == "IDLE"
+    chromium.press(ENTER)
+    chromium.until("document.querySelector('#confirm').open")
+    chromium.press(TAB, ENTER)
+    shows(chromium, f"{name} is cancelled.")
+    # the button is gone; the focus stays in the page
+    chromium.until(f"!{cancel}")
+    chromium.until("document.activeElement !== document.body")
 
 
 @pytest.mark.parametrize("width", [360, 1280, 2560])

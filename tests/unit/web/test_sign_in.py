@@ -1,11 +1,13 @@
 """Signing in and out, and the first password, as a browser sees them."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from fastapi import Request
 
 from burnish import accounts
+from burnish.db.tables import FailedSignIn
 from burnish.values import SERVICE, AccountRole
 from burnish.web import sessions
 from web_client import PASSWORD, SCRIPT, WebGround
@@ -151,3 +153,49 @@ def test_a_stream_ends_with_its_token(web: WebGround) -> None:
     with web.database.writing() as session:
         accounts.revoke_token(session, "viewer", by=SERVICE)
     assert not _is_still_permitted(web, request)
+
+
+def _attempt(web: WebGround, name: str, password: str, language: str = "en") -> Any:
+    form = {"name": name, "password": password}
+    headers = {**SCRIPT, "accept-language": language}
+    return web.client().post("/sign-in", data=form, headers=headers)
+
+
+def _let_the_window_pass(web: WebGround) -> None:
+    with web.database.writing() as session:
+        for row in session.query(FailedSignIn):
+            row.at -= accounts.ATTEMPT_WINDOW
+
+
+def test_after_ten_wrong_passwords_further_ones_are_refused_for_a_time(web: WebGround) -> None:
+    web.add_user("anna", AccountRole.DESK)
+    web.add_user("berta", AccountRole.DESK)
+    for _ in range(10):
+        answer = _attempt(web, "anna", "a wrong password")
+        assert answer.status_code == 403
+        assert "anna" not in answer.text
+    refused = _attempt(web, "anna", PASSWORD)
+    assert refused.status_code == 429
+    assert "too many attempts to sign in failed" in refused.text
+    assert "try again in 15 minutes" in refused.text
+    assert "in 15 Minuten" in _attempt(web, "anna", PASSWORD, "de").text
+    # others at the same address are let in
+    assert _attempt(web, "berta", PASSWORD).status_code == 200
+    _let_the_window_pass(web)
+    assert _attempt(web, "anna", PASSWORD).status_code == 200
+
+
+@pytest.mark.parametrize("by", ["name", "address"])
+def test_many_failures_with_one_name_or_from_one_address_are_refused(
+    web: WebGround, by: str
+) -> None:
+    web.add_user("anna", AccountRole.DESK)
+    now = datetime.now(UTC)
+    with web.database.writing() as session:
+        for number in range(100):
+            name = "anna" if by == "name" else f"user {number}"
+            address = f"10.0.0.{number}" if by == "name" else "testclient"
+            session.add(FailedSignIn(name=name, address=address, at=now))
+    assert _attempt(web, "anna", PASSWORD).status_code == 429
+    _let_the_window_pass(web)
+    assert _attempt(web, "anna", PASSWORD).status_code == 200

@@ -53,7 +53,34 @@
       search.focus();
       search.select();
     } else if (event.key === "Escape") {
-      document.querySelectorAll("details.who[open]").forEach((menu) => { menu.open = false; });
+      document.querySelectorAll("details.who[open]").forEach((menu) => {
+        if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+        menu.open = false;
+      });
+    }
+  }
+
+  // Whoever uses the keyboard goes on near an element that an update has removed.
+  let focused = null;
+  let around = [];
+
+  function rememberFocus(event) {
+    focused = event.target;
+    around = [];
+    for (let node = focused.parentElement; node; node = node.parentElement) {
+      if (node.id) around.push(node.id);
+    }
+  }
+
+  function keepFocus() {
+    if (document.activeElement !== document.body || !focused || focused.isConnected) return;
+    for (const id of around) {
+      const place = document.getElementById(id);
+      const next = place?.querySelector("a[href], button, summary, input:not([type=hidden]), select");
+      if (next) {
+        next.focus();
+        return;
+      }
     }
   }
 
@@ -70,6 +97,8 @@
     const messages = document.getElementById("messages");
     if (messages) messages.replaceChildren();
   });
+  document.addEventListener("htmx:after:swap", keepFocus);
+  document.addEventListener("focusin", rememberFocus);
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", (event) => {
     document.querySelectorAll("details.who[open]").forEach((menu) => {
