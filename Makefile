@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz api-cases bench crash soak soak-segments fuzz-files fuzz-coverage clean
+.PHONY: help run test check pictures fuzz api-cases bench crash soak soak-segments fuzz-files fuzz-coverage clean
 
 help:
 	@echo 'make run            install Burnish into $(VENV), then run its demo'
@@ -39,6 +39,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pictures: $(VENV)/.installed-dev
+	cd tests && ../$(BIN)/python pictures.py
 
 SECONDS ?= 60
 

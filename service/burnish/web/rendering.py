@@ -152,9 +152,11 @@ def _day(value: str) -> str:
 def _person(value: str) -> str:
     """A person name (VR PN, PS3.5 6.2.1) for reading: Doe, Jane (other scripts)."""
     groups = []
-    for group in value.split("="):
+    for number, group in enumerate(value.split("=")):
         components = [component.strip() for component in group.split("^")]
         family, given = components[0], " ".join(part for part in components[1:3] if part)
-        groups.append(", ".join(part for part in (family, given) if part))
+        # ideographic and phonetic names are written without a comma
+        separator = " " if number else ", "
+        groups.append(separator.join(part for part in (family, given) if part))
     first, *others = [group for group in groups if group] or [""]
     return f"{first} ({', '.join(others)})" if others else first
