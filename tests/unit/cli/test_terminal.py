@@ -175,3 +175,51 @@ def test_a_name_that_the_encoding_lacks_is_no_defect(installation: Installation)
     assert done.returncode == 4
     assert b"Traceback" not in done.stderr
     assert b"no request ??" in done.stderr
+
+
+#: For each shell, a program that loads the completion and completes two beginnings.
+SHELLS = {
+    "bash": """
+        eval "$(_BURNISH_COMPLETE=source_bash burnish)"
+        complete -p burnish > /dev/null || exit 1
+        COMP_WORDS=(burnish arc); COMP_CWORD=1; _burnish_completion burnish
+        printf '%s\\n' "${COMPREPLY[@]}"
+        COMP_WORDS=(burnish request show R0); COMP_CWORD=3; _burnish_completion burnish
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """,
+    "fish": """
+        _BURNISH_COMPLETE=source_fish burnish | source
+        complete -C "burnish arc"
+        complete -C "burnish request show R0"
+    """,
+    "zsh": """
+        compdef() { echo "for $2" }
+        _arguments() { }
+        eval "$(_BURNISH_COMPLETE=source_zsh burnish)"
+        _TYPER_COMPLETE_ARGS="burnish arc" _BURNISH_COMPLETE=complete_zsh burnish
+        _TYPER_COMPLETE_ARGS="burnish request show R0" _BURNISH_COMPLETE=complete_zsh burnish
+    """,
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_commands_and_requests(
+    installation: Installation, request_name: str, shell: str, tmp_path: Path
+) -> None:
+    command = tmp_path / "bin" / "burnish"
+    command.parent.mkdir()
+    program = f"#!{sys.executable}\nfrom burnish.cli import main\nmain()\n"
+    command.write_text(program, encoding="utf-8")
+    command.chmod(0o755)
+    inherited = environment(installation)
+    paths = f"{command.parent}:{inherited['PATH']}"
+    done = subprocess.run(
+        [shell, "-c", SHELLS[shell]],
+        capture_output=True,
+        text=True,
+        env={**inherited, "PATH": paths, "HOME": str(tmp_path)},
+        check=False,
+    )
+    assert "archive" in done.stdout, done.stderr
+    assert request_name in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
