@@ -196,17 +196,13 @@ def _tables(data_set: Any, extras: list[Any]) -> Description:
     """The Modality LUT and the Presentation LUT (PS3.3 C.11.1, C.11.6)."""
     tables: Description = viewer_description.rescale(data_set)
     for item in (data_set.get("ModalityLUTSequence") or [])[:1]:
-        table = viewer_description.table(
-            item.get("LUTDescriptor"), item.get("LUTData"), signed=True
-        )
+        table = _table(item, signed=True)
         if table:
             first, _, values = table
             extras.append(values)
             tables["modality_lut"] = [len(extras) - 1, first]
     for item in (data_set.get("PresentationLUTSequence") or [])[:1]:
-        table = viewer_description.table(
-            item.get("LUTDescriptor"), item.get("LUTData"), signed=False
-        )
+        table = _table(item, signed=False)
         if table:
             _, bits, values = table
             extras.append(values)
@@ -225,14 +221,17 @@ def _softcopy_windows(
         pairs = viewer_description.windows(item).get("windows", [])
         windows += [[refs, *window[:2]] for window in pairs[:1]]
         for lut in (item.get("VOILUTSequence") or [])[:1]:
-            table = viewer_description.table(
-                lut.get("LUTDescriptor"), lut.get("LUTData"), signed=True
-            )
+            table = _table(lut, signed=True)
             if table and not pairs:
                 first, bits, values = table
                 extras.append(values)
                 voi_luts.append([refs, len(extras) - 1, first, bits])
     return windows, voi_luts
+
+
+def _table(item: Any, *, signed: bool) -> tuple[int, int, Any] | None:
+    """First value mapped, bits of an entry, and the entries of the lookup table of an item."""
+    return viewer_description.table(item.get("LUTDescriptor"), item.get("LUTData"), signed=signed)
 
 
 def _layers(data_set: Any) -> list[Description]:
