@@ -66,6 +66,7 @@ COUNTERPARTS = {
     "GET /system": ("GET /system", "GET /spool", "GET /configuration", "GET /notices/receivers"),
     "GET /system/rates": ("GET /rates",),
     "GET /live/system/checks": ("GET /checks",),
+    "GET /live/system/notices": ("GET /notices", "GET /notices/receivers"),
     "POST /system/checks/{kind}": ("POST /checks/{kind}",),
     "POST /system/notices/{name}/test": ("POST /notices/receivers/{name}/test",),
     "GET /users": ("GET /users", "GET /tokens"),
