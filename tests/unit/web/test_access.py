@@ -31,7 +31,9 @@ class RouteCase:
     @property
     def address(self) -> str:
         """The path with something in its parameters that does not exist."""
-        return re.sub(r"\{[^}]*\}", "R999999", self.path)
+        # viewers may name media only as the register does
+        name = "M999999" if "/register/" in self.path else "R999999"
+        return re.sub(r"\{[^}]*\}", name, self.path)
 
     @property
     def is_stream(self) -> bool:

@@ -1,7 +1,7 @@
 """Notices on the page System, by REST and in the metrics; the test message of each receiver."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,7 @@ def tell(ground: WebGround) -> None:
         request = add_request(session, status=ExecutionStatus.CREATING)
         fail(session, request, ExecutionStatusInfo.PROC_FAILURE, why="it was <b>ruined</b>")
         now = datetime.now(UTC)
-        deciding.decide(session, ground.settings, now=now, watched_for=timedelta(0))
+        deciding.decide(session, ground.settings, now=now)
     sender = Sender(ground.settings, ground.database)
     sender.tick()
     sender.wait()

@@ -49,9 +49,9 @@ def list_register(
 ) -> Response:
     """Pieces that match all that is given.
 
-    A search by words, patient, bar code or study needs the permission to see patients.
+    A search by words, patient, bar code, File-set ID or study needs the permission to see patients.
     """
-    if text or patient or barcode or study_instance_uid:
+    if text or patient or barcode or file_set or study_instance_uid:
         needs(Permission.SEE_PATIENTS).dependency(request)
     criteria = RegisterFilter(
         text=text,
@@ -76,7 +76,13 @@ def list_register(
     responses=documented(schema_of(RegisterEntry), 404, 409, text="The piece."),
 )
 def show_piece(request: Request, name: str) -> Response:
-    """A piece by its name (M000012), the bar code of its label, or its File-set ID or UID."""
+    """A piece by its name (M000012), the bar code of its label, or its File-set ID or UID.
+
+    By other than its name, it needs the permission to see patients: a bar code or a File-set ID may
+    be the number of one.
+    """
+    if not register.is_entry_name(name):
+        needs(Permission.SEE_PATIENTS).dependency(request)
     with context_of(request).database.reading() as session:
         piece = register.entry(session, name)
     return answer(request, piece)
