@@ -59,6 +59,33 @@ def test_a_link_ends_after_a_day(ground: Ground) -> None:
             accounts.name_of_link(session, secret)
 
 
+def test_the_link_of_a_user_sets_a_password_once(ground: Ground) -> None:
+    add(ground, "anna", AccountRole.ADMINISTRATOR)
+    password_hash = accounts.hash_password(PASSWORD)
+    with ground.database.writing() as session:
+        accounts.add_account(session, "bert", AccountRole.DESK, by=SERVICE)
+        first, second = (accounts.new_link(session, "bert") for _ in range(2))
+        assert accounts.use_link(session, first, "", password_hash) == "bert"
+        for secret in (first, second):
+            with pytest.raises(Unknown, match="was used already"):
+                accounts.use_link(session, secret, "", password_hash)
+
+
+def test_a_link_for_the_first_administrator_makes_no_second_one(ground: Ground) -> None:
+    """The first administrator was added meanwhile by the command line."""
+    password_hash = accounts.hash_password(PASSWORD)
+    with ground.database.writing() as session:
+        secret = accounts.new_link(session)
+    add(ground, "anna", AccountRole.ADMINISTRATOR)
+    with (
+        pytest.raises(NotNow, match="there is an administrator already"),
+        ground.database.writing() as session,
+    ):
+        accounts.use_link(session, secret, "bert", password_hash)
+    with ground.database.reading() as session:
+        assert [account.name for account in accounts.accounts(session)] == ["anna"]
+
+
 def test_a_session_ends_by_its_age_and_when_it_is_idle(ground: Ground) -> None:
     add(ground, "anna")
     secret = accounts.sign_in(ground.database, "anna", PASSWORD, address="127.0.0.1")
