@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from sqlalchemy import select
 
 from burnish import file_meta
 from burnish.db import instance_events
+from burnish.db.tables import Segment
 from burnish.errors import OutOfResources
+from burnish.spool import segment
 from burnish.values import AccountRole, Actor
 from burnish.vocabulary import MEDIA_STORAGE_DIRECTORY_STORAGE
 from burnish.web.uploads import Uploads
@@ -145,6 +148,30 @@ def test_nothing_is_kept_of_a_file_that_did_not_arrive_whole(web: WebGround) -> 
         assert _files_of(web), "a large file is not kept in memory"
     assert _files_of(web) == []
     uploads.close()
+
+
+def test_other_content_is_refused_where_the_first_one_counts(tmp_path: Path) -> None:
+    first = instance()
+    other = instance(sop_instance_uid=first.sop_instance_uid, patient_id="P2")
+    with WebGround(tmp_path, storage={"same_uid": "first"}) as web:
+        anna = web.signed_in(AccountRole.DESK, "anna")
+        assert _put(anna, _file(first))[1]["outcome"] == "received"
+        assert _put(anna, _file(other))[1]["outcome"] == "refused"
+
+
+def test_the_segment_stays_open_for_an_upload_that_arrives(web: WebGround) -> None:
+    """The time for closing it may have come just before the upload."""
+    uploads = Uploads(web.settings, web.database, web.spool)
+    whole = _file(sample := instance())
+    with uploads.arriving() as upload:
+        upload.write(whole)
+        uploads._close_if_idle()
+        assert upload.finish(_ANNA).sop_instance_uid == sample.sop_instance_uid
+    uploads.close()
+    with web.database.reading() as session:
+        sealed = session.scalars(select(Segment.name).where(Segment.sealed_at.is_not(None))).all()
+    assert sealed == segment.names(web.spool.segments)
+    assert len(sealed) == 1
 
 
 def test_a_viewer_may_not_upload(web: WebGround) -> None:
