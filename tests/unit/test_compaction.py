@@ -265,6 +265,36 @@ def test_an_instance_that_is_released_during_the_rewriting_stays_released(
     assert released_records(ground, segments.keys(ground)[instances[1].sop_instance_uid]) == 1
 
 
+def test_an_instance_that_is_released_and_not_yet_erased_is_not_moved(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row stays until the spool can be written again."""
+    segments.receive(ground, instances := samples(10))
+    keys = segments.keys(ground)
+    remove(ground, instances[2:])
+    record_moves = compaction._record_moves
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    def release_and_record(*arguments: object) -> object:
+        with monkeypatch.context() as patch:
+            patch.setattr(Spool, "erase_durably", fail)
+            with pytest.raises(OutOfResources):
+                remove(ground, instances[:1])
+        return record_moves(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compaction, "_record_moves", release_and_record)
+    compact(ground)
+    released, other = (sample.sop_instance_uid for sample in instances[:2])
+    with ground.database.reading() as session:
+        rows = session.execute(select(Instance.sop_instance_uid, Instance.spool_key))
+        now = {row.sop_instance_uid: row.spool_key for row in rows}
+    assert now[released] == keys[released]
+    assert now[other] != keys[other]
+    assert released_records(ground, now[other]) == 1
+
+
 def released_records(ground: Ground, key: str) -> int:
     """The number of released records in the segment that has the instance with this key."""
     name, _ = ground.spool.place_in_segment(key)
