@@ -15,6 +15,8 @@ from sqlalchemy import select, update
 
 import burnish.burn
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.content.rendition_pool import RenditionPool, RenditionTask
+from burnish.content.volume_files import rendition_path
 from burnish.db import devices, queue
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, MediaCreationRequest, Piece
@@ -23,6 +25,7 @@ from burnish.errors import OperatorError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import (
+    ContentSettings,
     DeviceSettings,
     NotifySettings,
     RequestSettings,
@@ -772,6 +775,29 @@ def test_what_was_written_is_read_back_from_the_medium(
         assert worker_of(ground).make_next()
         assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
     assert fresh_reads == [durability == "full"]
+
+
+def test_a_piece_is_not_made_of_other_pictures_than_were_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache was lost, and what is made again has another size."""
+    monkeypatch.setitem(burnish.burn.BURNERS, "folder", ScriptedBurner)
+
+    def make(pool: RenditionPool, tasks: list[RenditionTask], *_: object) -> None:
+        for task in tasks:
+            rendition_path(pool.folder, task.key).write_bytes(b"other")
+
+    with Ground(tmp_path, content=ContentSettings()) as ground:
+        uid = planned_request(ground)
+        for rendition in (ground.settings.storage.root / "content").glob("*/*"):
+            rendition.unlink()
+        monkeypatch.setattr(RenditionPool, "make", make)
+        worker_of(ground).make_next()
+        assert status_of(ground.request(uid)) != (R.DONE, I.NORMAL)
+        with ground.database.reading() as session:
+            reasons = session.scalars(select(Event.why).where(Event.why.contains("pictures"))).all()
+        assert "pictures of the volume are no longer those that were planned" in reasons
+        assert images(ground) == discs(ground) == []
 
 
 def test_two_requests_with_the_same_file_set_uid_get_their_own_content(
