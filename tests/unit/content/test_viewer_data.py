@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 import viewer_material as material
-from burnish.content import viewer_data
+from burnish.content import viewer_data, viewer_objects
 from burnish.content.viewer_data import (
     InstanceRecorder,
     PackedPixels,
@@ -156,3 +156,43 @@ def test_damaged_values_are_left_out() -> None:
     description = record(data_set)["description"]
     assert not {"spacing", "orientation", "windows"} & set(description)
     assert description["default_window"]
+
+
+def test_structures_have_the_outlines_of_their_numbers() -> None:
+    data_set = material.structure_set(5.0)
+    (structure,), (outlines,) = data_set.StructureSetROISequence, data_set.ROIContourSequence
+    structure.ROINumber = outlines.ReferencedROINumber = 7
+    other = Dataset()
+    other.ROINumber, other.ROIName = 1, "Without outlines"
+    data_set.StructureSetROISequence = [other, structure]
+    extras: list[Any] = []
+    viewer_objects.structure_set(data_set, extras)
+    (structures,) = extras
+    square = [-28, -28, 5, 12, -28, 5, 12, 12, 5, -28, 12, 5]
+    assert [(each["name"], each["contours"]) for each in structures] == [
+        ("Without outlines", []),
+        ("Target", [[1, square]]),
+    ]
+    assert structures[1]["colour"] == "#ff0000"
+
+
+@pytest.mark.parametrize(("rotation", "flip"), [(0, "N"), (0, "Y"), (90, "N"), (270, "Y")])
+def test_a_presentation_state_turns_and_flips_its_images(rotation: int, flip: str) -> None:
+    data_set = material.presentation_state(material.ct_volume()[0])
+    data_set.ImageRotation, data_set.ImageHorizontalFlip = rotation, flip
+    extras: list[Any] = []
+    viewer_objects.presentation_state(data_set, extras)
+    (state,) = extras
+    assert (state.get("rotation", 0), state.get("flip", 0)) == (rotation, int(flip == "Y"))
+
+
+def test_points_of_a_shutter_have_their_column_first() -> None:
+    """DICOM has the row first (PS3.3 C.7.6.11)."""
+    data_set = material.presentation_state(material.ct_volume()[0])
+    data_set.ShutterShape = ["CIRCULAR", "POLYGONAL"]
+    data_set.CenterOfCircularShutter, data_set.RadiusOfCircularShutter = [10, 20], 5
+    data_set.VerticesOfThePolygonalShutter = [1, 2, 3, 4, 5, 6]
+    extras: list[Any] = []
+    viewer_objects.presentation_state(data_set, extras)
+    (state,) = extras
+    assert state["shutter"] == {"circle": [20, 10, 5], "polygon": [2, 1, 4, 3, 6, 5]}
