@@ -78,6 +78,11 @@ class ContentTerms:
         return self.audience is IncludeNonDICOMObjects.FOR_TEACHING
 
     @property
+    def shown_site(self) -> Site:
+        """The statements that media show; those for teaching do not say where they are from."""
+        return Site(disclaimer=self.site.disclaimer) if self.teaching else self.site
+
+    @property
     def texts(self) -> Catalogue:
         return catalogue(self.language)
 

@@ -138,9 +138,10 @@ def build_readme(
     says only that there are remarks: everybody can read it.
 
     `content` says what else the medium has, and in which language; None: nothing, in English.
-    Where it names no institution, README.TXT has the `institutions` of the instances. Its length
-    depends on all but the numbers of instances and of volumes and the length of the File-set ID, so
-    that planning knows it. It is in ASCII, or else in UTF-8 with a byte order mark.
+    Where it names no institution, README.TXT has the `institutions` of the instances; media for
+    teaching have neither. Its length depends on all but the numbers of instances and of volumes and
+    the length of the File-set ID, so that planning knows it. It is in ASCII, or else in UTF-8 with
+    a byte order mark.
     """
     terms = content or NO_CONTENT
     texts = terms.texts
@@ -194,11 +195,12 @@ def _printable(line: str) -> str:
 
 
 def _made_by(terms: ContentTerms, institutions: Sequence[str]) -> str:
-    """The institution and how to reach it."""
+    """The institution and how to reach it; nothing on media for teaching, as on their pages."""
     texts = terms.texts
-    institution = terms.site.institution_or(() if terms.teaching else institutions)
+    site = terms.shown_site
+    institution = site.institution_or(() if terms.teaching else institutions)
     rows = []
-    for key, value in (("made_by", institution), ("contact", terms.site.contact)):
+    for key, value in (("made_by", institution), ("contact", site.contact)):
         title = texts.text(f"readme.{key}")
         for line in value.strip().splitlines():
             rows.append(f"{title:<19}{line.strip()}\n")

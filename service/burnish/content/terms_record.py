@@ -21,7 +21,7 @@ _RECORD = re.compile(rb'<meta name="burnish-content" content="([^"]*)" />')
 
 def encode_terms(terms: ContentTerms) -> str:
     """The element for the head of INDEX.HTM. Pages for teaching name no institution."""
-    site = asdict(Site() if terms.teaching else replace(terms.site, logo=b""))
+    site = asdict(replace(terms.shown_site, logo=b""))
     del site["logo"]
     values = {
         "audience": terms.audience.value,

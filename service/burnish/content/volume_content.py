@@ -84,7 +84,7 @@ def fixed_files(terms: ContentTerms, studies: int) -> list[tuple[str, int]]:
         (f"{FOLDER}\\INDEX.HTM", _TEXT_OF_FRONT),
         (f"{FOLDER}\\STYLE.CSS", len(xhtml.style_sheet())),
     ]
-    if terms.site.logo:
+    if terms.shown_site.logo:
         files.append((f"{FOLDER}\\LOGO.JPG", len(terms.site.logo)))
     if terms.viewer:
         files.append((f"{VIEWER}\\DATA.JS", _TEXT_OF_FRONT))
@@ -117,7 +117,7 @@ def _files(
     others = [other for other in outlines if other is not volume]
     yield ContentFile("INDEX.HTM", (front.front_page(volume, others, terms),))
     yield ContentFile(f"{FOLDER}\\STYLE.CSS", (xhtml.style_sheet(),))
-    if terms.site.logo:
+    if terms.shown_site.logo:
         yield ContentFile(f"{FOLDER}\\LOGO.JPG", (terms.site.logo,))
     if terms.viewer:
         yield from _viewer_files(volume, outlines, terms)

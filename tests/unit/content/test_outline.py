@@ -72,9 +72,11 @@ def test_nothing_of_a_rendition_for_teaching_has_the_name_of_the_patient() -> No
 def test_the_first_page_for_teaching_does_not_say_where_the_images_are_from(
     audience: IncludeNonDICOMObjects,
 ) -> None:
-    site = Site(institution="St. Elsewhere", contact="telephone 77")
+    site = Site("St. Elsewhere", "telephone 77", "For research only", logo=b"a picture")
     terms = ContentTerms(audience, site=site)
     volume = VolumeInSet(1, outline_volume([], NOTHING_CHOSEN))
     page = front_page(volume, [], terms).decode()
     assert ("St. Elsewhere" in page) == (not terms.teaching)
     assert ("telephone 77" in page) == (not terms.teaching)
+    assert ("LOGO.JPG" in page) == (not terms.teaching)
+    assert "For research only" in page

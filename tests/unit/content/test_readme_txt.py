@@ -112,7 +112,7 @@ def test_a_secure_medium_says_that_there_are_remarks_and_not_which() -> None:
 
 def test_readme_names_the_institution_of_the_instances_where_the_settings_name_none() -> None:
     def readme(institutions: list[str], **terms: object) -> str:
-        site = Site(institution=str(terms.pop("institution", "")))
+        site = Site(institution=str(terms.pop("institution", "")), contact="telephone 77")
         audience = IncludeNonDICOMObjects(terms.pop("audience", "FOR_PATIENT"))
         content = ContentTerms(audience, site=site)
         data = readme_txt.build_readme(
@@ -122,6 +122,10 @@ def test_readme_names_the_institution_of_the_instances_where_the_settings_name_n
 
     assert "Klinik Łódź" in readme(["Klinik Łódź"])
     assert "Klinik Łódź" not in readme(["Klinik Łódź"], institution="St. Example")
-    assert "Klinik Łódź" not in readme(["Klinik Łódź"], audience="FOR_TEACHING")
+    for names, institution in ((["Klinik Łódź"], ""), ([], "Klinik Łódź")):
+        for_teaching = readme(names, institution=institution, audience="FOR_TEACHING")
+        assert "Klinik Łódź" not in for_teaching
+        assert "telephone 77" not in for_teaching
+        assert "telephone 77" in readme(names, institution=institution)
     assert "Klinik Łódź" not in readme(["Klinik Łódź"], secure=True)
     assert "Klinik Łódź" not in readme(["Klinik Łódź", "B", "C"])

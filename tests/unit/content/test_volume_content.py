@@ -209,7 +209,9 @@ def test_for_teaching_pages_show_nothing_that_names_the_patient(
     study: Path, tmp_path: Path
 ) -> None:
     """Original CT images are shown; ultrasound, documents and free text are not."""
-    (volume,) = built(study, tmp_path / "out", terms("FOR_TEACHING")).built
+    Image.new("RGB", (90, 30)).save(tmp_path / "logo.png")
+    content = terms("FOR_TEACHING", institution="Clinic & Co", logo=tmp_path / "logo.png")
+    (volume,) = built(study, tmp_path / "out", content).built
     root = extracted(volume.image, tmp_path / "files", "xorriso")
     check_content(root)
     text = "".join(page.read_text("utf-8") for page in root.rglob("*.HTM"))
@@ -227,7 +229,10 @@ def test_for_teaching_pages_show_nothing_that_names_the_patient(
     assert len(list((root / "IHE_PDI" / "S0000001").glob("I*.JPG"))) == 5
     assert not list((root / "IHE_PDI" / "S0000002").glob("*.JPG"))
     assert "may name the patient" in text
+    assert "Clinic" not in text
+    assert not (root / "IHE_PDI" / "LOGO.JPG").exists()
     readme = " ".join((root / "README.TXT").read_text().split())
+    assert "Clinic" not in readme
     assert "The DICOM files on this medium DO identify the patient" in readme
 
 

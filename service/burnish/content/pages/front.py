@@ -45,7 +45,7 @@ def _title_key(terms: ContentTerms) -> str:
 def _letterhead(outline: VolumeOutline, terms: ContentTerms, number: int, count: int) -> str:
     """Who made the volume, and which one of the set it is."""
     logo = ""
-    if terms.site.logo:
+    if terms.shown_site.logo:
         alt = text(terms.site.institution)
         logo = f'<p class="logo"><img src="IHE_PDI/LOGO.JPG" alt="{alt}" /></p>\n'
     institution = "" if terms.teaching else institutions(outline, terms)
@@ -188,7 +188,7 @@ def _foot(terms: ContentTerms) -> str:
         folders = ", ".join(terms.application_folders)
         note = texts.text("front.applications", folder=folders)
         notes.append(f"<p>{text(note)}</p>\n")
-    if terms.site.contact and not terms.teaching:
+    if terms.shown_site.contact:
         contact = texts.text("front.contact", contact=terms.site.contact)
         notes.append(f"<p>{lines(contact)}</p>\n")
     readme = text(texts.text("front.readme"))
