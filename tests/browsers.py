@@ -282,6 +282,32 @@ class Browser:
         x, y = self.place(selector, number=number)
         self.drag([(x, y)])
 
+    def save_downloads(self, folder: Path) -> None:
+        """Saves what is downloaded in a folder, without a question; for Chromium."""
+        session = self._command("goog:cdp.getSession", context=self.context)["session"]
+        self._command(
+            "goog:cdp.sendCommand",
+            method="Browser.setDownloadBehavior",
+            params={"behavior": "allow", "downloadPath": str(folder)},
+            session=session,
+        )
+
+    @contextlib.contextmanager
+    def other_page(self, address: str) -> Iterator[None]:
+        """Goes over to the page that a link has opened beside this one, and closes it after."""
+        first = self.context
+        deadline = time.monotonic() + _PATIENCE
+        while self.context == first:
+            pages = self._command("browsingContext.getTree")["contexts"]
+            others = [page["context"] for page in pages if page["url"] == address]
+            self.context = next(iter(others), first)
+            assert time.monotonic() < deadline, [page["url"] for page in pages]
+        try:
+            yield
+        finally:
+            self._command("browsingContext.close", context=self.context)
+            self.context = first
+
     def choose_files(self, selector: str, *paths: Path) -> None:
         """Chooses files for an input of a page, as the dialog of the browser does."""
         node = self._command(

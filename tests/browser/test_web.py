@@ -25,6 +25,7 @@ from burnish.image.reader import open_volume
 from flow import clients
 from flow.archives import HOST, Dcmqrscp
 from flow.service import Service
+from people import press_button, shows, write
 from ports import free_port
 from waiting import wait_until
 
@@ -135,40 +136,6 @@ def chromium(site: Site) -> Iterator[Browser]:
         browser.press(ENTER)
         browser.until("document.querySelector('nav.pages')")
         yield browser
-
-
-def write(browser: Browser, selector: str, text: str) -> None:
-    """Clicks into a field and types."""
-    browser.click(selector)
-    browser.press(*text)
-
-
-def shows(browser: Browser, text: str) -> None:
-    """Waits until the page shows a text."""
-    browser.until(f"document.body?.innerText.includes({json.dumps(text)})")
-
-
-def press_button(browser: Browser, text: str, *, within: str = "main") -> None:
-    """Clicks the first button with a text, once it is there.
-
-    A live update may put the button elsewhere before the click: then it is clicked there.
-    """
-    buttons = f"[...document.querySelectorAll({json.dumps(within + ' button')})]"
-    wanted = f"{buttons}.find((button) => button.innerText.trim().startsWith({json.dumps(text)}))"
-    pressed = False
-    while not pressed:
-        browser.until(wanted)
-        place = browser.evaluate(
-            f"(() => {{ const node = {wanted}; if (!node) return null;"
-            " sessionStorage.removeItem('pressed');"
-            " node.addEventListener('click', () => sessionStorage.setItem('pressed', 'yes'));"
-            " node.scrollIntoView({block: 'nearest', inline: 'nearest'});"
-            " const box = node.getBoundingClientRect();"
-            " return [box.left + box.width / 2, box.top + box.height / 2]; })()"
-        )
-        if place is not None:
-            browser.drag([(place[0], place[1])])
-            pressed = browser.evaluate("sessionStorage.getItem('pressed') === 'yes'")
 
 
 def test_where_the_disc_of_a_patient_is_takes_three_actions(chromium: Browser, site: Site) -> None:

@@ -102,6 +102,7 @@ def show_disc_form(request: Request, study: _StudyIDs) -> Response:
         "device": "",
         "profile": "",
         "label_text": "",
+        "is_asked": False,
     }
     return _disc_form(request, "arrivals_disc.html", values)
 
@@ -129,6 +130,7 @@ def make_disc(request: Request, form: Form) -> Response:
             "device": device,
             "profile": profile,
             "label_text": label_text,
+            "is_asked": True,
         }
         return _disc_form(request, "arrivals_disc_form.html", values)
     name = actions_of(request).create(order).line.short_id

@@ -12,7 +12,7 @@ from burnish.register import RegisterFilter
 from burnish.request import burn_test
 from burnish.settings import Settings
 from burnish.web.access import Permission, needs
-from burnish.web.context import WebContext, context_of
+from burnish.web.context import context_of
 from burnish.web.forms import Form
 from burnish.web.live import Topic
 from burnish.web.sessions import actions_of, actor_of
@@ -70,13 +70,13 @@ def order_test_burn(request: Request, name: str) -> Response:
     context = context_of(request)
     device = devices.device_named(context.settings, name)
     line = burn_test.order(actions_of(request), device, context.uploads.receive)
-    return _content(request, test_request=line.short_id, tested=name)
+    return context.rendering.page(request, "devices_test.html", name=line.short_id, device=name)
 
 
-def _content(request: Request, **more: str) -> Response:
-    context: WebContext = context_of(request)
+def _content(request: Request) -> Response:
+    context = context_of(request)
     values = _values(context.settings, context.database)
-    return context.rendering.page(request, "devices_content.html", **{**values, **more})
+    return context.rendering.page(request, "devices_content.html", **values)
 
 
 def _fingerprint(database: Database) -> Hashable:
@@ -96,6 +96,4 @@ def _values(settings: Settings, database: Database) -> Mapping[str, Any]:
         "devices": views,
         "history": history,
         "uses_up_a_blank": blanks,
-        "test_request": "",
-        "tested": "",
     }

@@ -118,14 +118,14 @@ def move_to_device(request: Request, name: str, form: Form) -> Response:
 def add_copies(request: Request, name: str, form: Form) -> Response:
     """Make more copies, by a new request if this one has ended."""
     maker = actions_of(request).add_copies(name, copies_of(form))
-    return _done(request, name, "copies", other=maker.short_id)
+    return _done(request, name, "copies", maker.short_id)
 
 
 @router.post("/requests/{name}/repeat", dependencies=[needs(Permission.MAKE)])
 def repeat(request: Request, name: str) -> Response:
     """Make the media of a request again, by a new request."""
     again = actions_of(request).repeat(name)
-    return _done(request, name, "repeat", other=again.short_id)
+    return _done(request, name, "repeat", again.short_id)
 
 
 @router.post("/requests/{name}/label", dependencies=[needs(Permission.MAKE)])
@@ -138,8 +138,8 @@ def set_label(request: Request, name: str, form: Form) -> Response:
 @router.post("/requests/{name}/split", dependencies=[needs(Permission.MAKE)])
 def split(request: Request, name: str) -> Response:
     """Have a request for each patient in place of one for several."""
-    actions_of(request).split(name)
-    return _done(request, name, "split")
+    parts = actions_of(request).split(name)
+    return _done(request, name, "split", *(part.short_id for part in parts))
 
 
 @router.post("/requests/{name}/{action}", dependencies=[needs(Permission.MAKE)])
@@ -188,15 +188,15 @@ def _group(name: str) -> RequestGroup | None:
         raise InvalidValue(f"a group is one of {', '.join(RequestGroup)}") from None
 
 
-def _done(request: Request, name: str, action: str, *, undo: str = "", other: str = "") -> Response:
-    """The answer after an action on a request; `other` is another request that does it."""
+def _done(request: Request, name: str, action: str, *others: str, undo: str = "") -> Response:
+    """The answer after an action on a request; `others` are other requests that do it."""
     return context_of(request).rendering.page(
         request,
         "action_done.html",
         name=name,
         action=action,
         undo=undo,
-        other="" if other == name else other,
+        others=[other for other in others if other != name],
     )
 
 
