@@ -3,7 +3,7 @@
 import contextlib
 import json
 
-from browsers import Browser, PageGone
+from browsers import DOWN, HOME, Browser, PageGone
 
 _CONTROL = "\ue009"
 
@@ -24,10 +24,11 @@ def write_anew(browser: Browser, selector: str, text: str) -> None:
 
 def choose(browser: Browser, selector: str, option: str) -> None:
     """Chooses an option of a list with the keyboard, by what it says."""
-    browser.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
-    browser.press(*option)
-    chosen = f"document.querySelector({json.dumps(selector)}).selectedOptions[0].text"
-    browser.until(f"{chosen} === {json.dumps(option)}")
+    options = f"[...document.querySelector({json.dumps(selector)}).options]"
+    number = browser.evaluate(f"{options}.findIndex((one) => one.text === {json.dumps(option)})")
+    browser.click(f"label[for={selector.removeprefix('#')}]")
+    browser.press(HOME, *[DOWN] * number)
+    browser.until(f"{options}[{number}].selected")
 
 
 def shows(browser: Browser, text: str) -> None:

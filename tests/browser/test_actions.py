@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ _NAMES = ("Germain^Sophie", "Lovelace^Ada", "Noether^Emmy", "Curie^Marie", "Meit
 
 
 class Archive:
-    """A peer that answers C-ECHO and keeps what it is sent."""
+    """A peer that answers C-ECHO and keeps what it is sent, once it may."""
 
     ae_title = "ARCHIVE"
 
@@ -36,6 +37,7 @@ class Archive:
         self.port = free_port()
         self.echoes = 0
         self.stored: list[Dataset] = []
+        self.may_store = threading.Event()
         ae = AE(self.ae_title)
         ae.add_supported_context(clients.VERIFICATION)
         ae.add_supported_context("1.2.840.10008.5.1.4.1.1.7")
@@ -52,6 +54,7 @@ class Archive:
         return 0
 
     def _on_store(self, event: Event) -> int:
+        self.may_store.wait(60)
         self.stored.append(event.dataset)
         return 0
 
@@ -328,9 +331,11 @@ def test_a_peer_is_tested_with_an_echo_and_an_image(
     shows(page, f"127.0.0.1:{archive.port} answers in")
     assert archive.echoes == 1
     assert not archive.stored
-    page.evaluate("document.querySelector('#peer-answer').replaceChildren()")
     press_button(page, "Store")
     _confirm(page, "Send a generated image of a patient TEST^BURN to ARCHIVE?")
+    # the answer before is not mistaken for that of a peer that does not answer yet
+    page.until("!document.body.innerText.includes('answers in')")
+    archive.may_store.set()
     shows(page, f"127.0.0.1:{archive.port} answers in")
     assert [str(instance.PatientName) for instance in archive.stored] == ["TEST^BURN"]
     assert archive.echoes == 1
