@@ -93,7 +93,8 @@ def test_a_live_view_follows_the_terminal_and_leaves_it_as_it_was(
     arguments = ["request", "watch", *([request_name] if names_request else [])]
     with at_terminal(installation, *arguments) as terminal:
         wait_until(lambda: terminal.shows(request_name), deadline=120, what="the request")
-        assert terminal.shows("nothing goes on until it is started")
+        advice = "nothing goes on until it is started"
+        wait_until(lambda: terminal.shows(advice), deadline=120, what="the advice")
         # in a narrow window, the same sentence is broken elsewhere
         terminal.screen = b""
         terminal.resize(31)
