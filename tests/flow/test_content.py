@@ -91,8 +91,12 @@ def test_a_request_for_the_wider_collection_shows_or_names_all_of_it(
         collection = sorted(path for path in wider_collection.root.iterdir() if path.is_dir())
         folders = [folder for folder in collection if folder.name != "nasty"]
     clients.dcmsend(burnish.port, *folders)
-    studies = {row["study_instance_uid"] for row in oracles.live_instances(burnish)}
+    received = list(oracles.live_instances(burnish))
+    studies = {row["study_instance_uid"] for row in received} - {""}
     options = [option for uid in sorted(studies) for option in ("--study", uid)]
+    # such as a Hanging Protocol, which belongs to no study
+    alone = [row["sop_instance_uid"] for row in received if not row["study_instance_uid"]]
+    options += [option for uid in alone for option in ("--instance", uid)]
     options += ["--several-patients", "--content", "FOR_PHYSICIAN", "--initiate"]
     name = burnish.cli("request", "create", *options)["short_id"]
     watched = burnish.run("request", "watch", name)

@@ -34,7 +34,8 @@ class Terminal:
         self._master, slave = pty.openpty()
         self.resize(columns)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "burnish", *arguments],
+            # a test run in the background ignores SIGINT, and so would the command
+            ["env", "--default-signal=INT", sys.executable, "-m", "burnish", *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
