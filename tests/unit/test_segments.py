@@ -4,7 +4,6 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -226,46 +225,6 @@ def test_many_at_once_are_appended_by_one_write_and_one_sync(
     payloads = [payload for _, payload in walked(log.paths()[0])]
     assert sorted(payloads) == sorted(FILE_META + content for content in contents)
     assert len(syncs) < len(contents)
-
-
-@pytest.fixture
-def turns(log: Log) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
-    """Two threads whose records were the last two groups."""
-    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
-        first.submit(log.append, b"1").result()
-        second.submit(log.append, b"2").result()
-        yield first, second
-
-
-def test_a_thread_waits_for_another_that_takes_turns_with_it(
-    log: Log,
-    turns: tuple[ThreadPoolExecutor, ThreadPoolExecutor],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(appending, "_SHARE_OF_SYNC", 1e12)
-    monkeypatch.setattr(appending, "_LONGEST_WAIT", 60.0)
-    syncs: list[int] = []
-    monkeypatch.setattr(os, "fdatasync", syncs.append)
-    first, second = turns
-    waiting = first.submit(log.append, b"3")
-    wait_until(lambda: log.appender._awaited == 2)
-    assert syncs == []
-    second.submit(log.append, b"4").result()
-    waiting.result()
-    assert len(syncs) == 1
-    payloads = [payload for _, payload in walked(log.paths()[0])]
-    assert payloads == [FILE_META + content for content in (b"1", b"2", b"3", b"4")]
-
-
-def test_a_thread_that_comes_no_more_is_waited_for_a_moment_only(
-    log: Log, turns: tuple[ThreadPoolExecutor, ThreadPoolExecutor]
-) -> None:
-    first, _ = turns
-    for content in (b"3", b"4", b"5"):
-        first.submit(log.append, content).result()
-    assert log.appender._last_threads == log.appender._earlier_threads
-    payloads = [payload for _, payload in walked(log.paths()[0])]
-    assert payloads == [FILE_META + content for content in (b"1", b"2", b"3", b"4", b"5")]
 
 
 def test_a_defect_while_a_group_is_written_acknowledges_nothing_of_it(

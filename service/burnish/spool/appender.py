@@ -2,8 +2,7 @@
 
 The first thread that has an instance to append leads a group of all that wait at that moment: it
 writes all of them by one call, makes the segment durable by one sync, and then wakes the threads of
-the others. Nothing else on the disk is synced. Where several threads take turns, it first waits for
-those that are likely to come soon, as PostgreSQL does it with `commit_delay`.
+the others. Nothing else on the disk is synced.
 
 If a write or a sync fails, nothing of the group counts as appended. What the kernel then has of the
 segment is not known, so the segment is cut off behind the last group that was appended, and the
@@ -37,12 +36,6 @@ _LARGEST_WRITE = 64 << 20
 #: Behind groups of fewer bytes than this, these zeros are written in advance.
 _SMALL_GROUP = 256 << 10
 _ZEROS = bytes(1 << 20)
-#: A leader waits for others for this share of the time that the last sync took, and for so many
-#: seconds at most. With two to eight associations in two processes, 5 to 17 % more instances of
-#: 10 KB are stored, with 3 to 12 % less CPU (paired bursts on a busy disk and busy cores): there
-#: are fewer syncs, and it is their number that a disk limits.
-_SHARE_OF_SYNC = 0.5
-_LONGEST_WAIT = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +68,6 @@ class PendingRecord:
     end: int = 0
     error: str = ""
     leads: bool = False
-    #: The thread that waits for it.
-    thread: int = 0
     #: What the thread waits for if it does not lead: held until the record is durable or the thread
     #: has to lead. An Event would cost ten times as much.
     released: "threading.Lock | None" = None
@@ -100,9 +91,6 @@ class Appender:
         self._pending: list[PendingRecord] = []
         self._has_leader = False
         self._lock = threading.Lock()
-        #: How many records the leader waits for, and what wakes it once they are there.
-        self._awaited = 0
-        self._is_complete = threading.Condition(self._lock)
         # of the leader alone
         self._descriptor = -1
         self._name = ""
@@ -110,18 +98,11 @@ class Appender:
         self._zeroed = 0
         self._began_at = 0.0
         self._headers_hasher = new_hasher()
-        self._sync_seconds = 0.0
-        #: The threads of the last group, and those of the one before it.
-        self._last_threads: frozenset[int] = frozenset()
-        self._earlier_threads: frozenset[int] = frozenset()
 
     def append(self, pending: PendingRecord) -> None:
         """Returns when the record is appended; raises OutOfResources."""
-        pending.thread = threading.get_ident()
         with self._lock:
             self._pending.append(pending)
-            if len(self._pending) == self._awaited:
-                self._is_complete.notify()
             pending.leads = not self._has_leader
             if self._has_leader:
                 pending.released = threading.Lock()
@@ -165,7 +146,6 @@ class Appender:
 
     def _lead(self) -> None:
         with self._lock:
-            self._wait_for_others()
             group = self._take_group()
         for pending in group:  # until all of it is done
             pending.error = "the spool cannot be written"
@@ -181,17 +161,6 @@ class Appender:
             for pending in group:
                 if pending.released:
                     pending.released.release()
-
-    def _wait_for_others(self) -> None:
-        """Wait a moment for the threads of the last two groups, if not as many are here.
-
-        A thread that appends alone does not wait, nor does any where nothing is synced.
-        """
-        self._awaited = len(self._last_threads | self._earlier_threads)
-        if len(self._pending) < self._awaited:
-            seconds = min(self._sync_seconds * _SHARE_OF_SYNC, _LONGEST_WAIT)
-            self._is_complete.wait(seconds)
-        self._awaited = 0
 
     def _take_group(self) -> list[PendingRecord]:
         """The waiting records, up to a number and a size; a `seal` that waits ends the group."""
@@ -234,7 +203,7 @@ class Appender:
             _write(self._descriptor, parts, self._end, end - self._end)
             if self._durable:
                 self._zero_ahead(end)
-                self._sync(group)
+                os.fdatasync(self._descriptor)
         except OSError:
             self._seal()
             raise
@@ -247,13 +216,6 @@ class Appender:
         self._notify(group)
         if end >= SEGMENT_SIZE:
             self._seal()
-
-    def _sync(self, group: Sequence[PendingRecord]) -> None:
-        began_at = monotonic()
-        os.fdatasync(self._descriptor)
-        self._sync_seconds = monotonic() - began_at
-        self._earlier_threads = self._last_threads
-        self._last_threads = frozenset(pending.thread for pending in group)
 
     def _zero_ahead(self, end: int) -> None:
         """Write zeros behind small groups, which the next of them replace.
