@@ -308,8 +308,8 @@ def _begins_with(word: str) -> ColumnElement[bool]:
 
 
 def _conditions(criteria: RegisterFilter) -> list[ColumnElement[bool]]:
-    piece = RegisteredPiece
     """The conditions of all criteria but words."""
+    piece = RegisteredPiece
     conditions: list[ColumnElement[bool]] = []
     if criteria.barcode:
         conditions.append(piece.barcode_value == criteria.barcode.strip())

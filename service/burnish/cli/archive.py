@@ -316,14 +316,14 @@ def _print_found(answer: "FoundStudies", *, patients: bool, err: bool) -> None:
             format_date(study.study_date) if patients else "",
             "/".join(study.modalities),
             study.study_description if patients else "",
-            f"Accession Number {study.accession_number}" if study.accession_number else "",
+            f"Accession Number {study.accession_number}"
+            if patients and study.accession_number
+            else "",
             instances,
             f"{line.here} of them here",
         ]
         if patients:
             items[:0] = [format_name(study.patient_name), f"ID {study.patient_id}"]
-        else:
-            items[3] = ""
         for text in output.item_lines([item for item in items if item], hanging=2):
             typer.echo(text, err=err)
         for text in output.item_lines([study.study_instance_uid], indent=2):

@@ -1,5 +1,6 @@
 """Stage: requests as people see them: in lists, and each with all there is to know about it."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -279,7 +280,7 @@ def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
         .order_by(Piece.copy_number, FileSet.volume_number, Piece.id)
     )
     registered = registered_media.facts_of_request(session, _number(line.short_id))
-    nothing = registered_media.RegisterFacts()
+    facts = defaultdict(registered_media.RegisterFacts, registered)  # of pieces not yet made: empty
     return [
         PieceLine(
             id=piece.id,
@@ -296,9 +297,9 @@ def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
             size=file_set.predicted_size,
             instances=file_set.instances,
             created_at=piece.created_at,
-            register_name=registered.get(piece.id, nothing).name,
-            verified=registered.get(piece.id, nothing).verified,
-            whereabouts=registered.get(piece.id, nothing).whereabouts,
+            register_name=facts[piece.id].name,
+            verified=facts[piece.id].verified,
+            whereabouts=facts[piece.id].whereabouts,
         )
         for piece, file_set in rows
     ]
