@@ -3,7 +3,7 @@
 import contextlib
 import json
 
-from browsers import DOWN, HOME, Browser, PageGone
+from browsers import DOWN, ENTER, HOME, Browser, PageGone
 
 _CONTROL = "\ue009"
 
@@ -12,6 +12,16 @@ def write(browser: Browser, selector: str, text: str) -> None:
     """Clicks into a field and types."""
     browser.click(selector)
     browser.press(*text)
+
+
+def sign_in(browser: Browser, address: str, name: str, password: str) -> None:
+    """Opens the service in a window of ordinary size, and signs in."""
+    browser.resize(1280, 800)
+    browser.open(address)
+    write(browser, "#name", name)
+    write(browser, "#password", password)
+    browser.press(ENTER)
+    browser.until("document.querySelector('nav.pages')")
 
 
 def write_anew(browser: Browser, selector: str, text: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from browsers import CHROMIUM, ENTER, Browser
+from browsers import CHROMIUM, Browser
 from busy_site import PASSWORD, USER, BusySite
+from people import sign_in
 
 _FOLDER = Path(__file__).resolve().parents[1] / "docs" / "web"
 _WIDTH = 1280
@@ -20,23 +21,13 @@ def main() -> None:
         try:
             site.start()
             site.fill()
-            _sign_in(browser, site)
+            sign_in(browser, site.address, USER, PASSWORD)
             _take(browser, site, "/", "now", 1000)
             _take(browser, site, f"/requests/{site.done}", "request", 1100)
             _take(browser, site, "/arrivals", "arrivals", 850)
             _take(browser, site, "/devices", "devices", 720)
         finally:
             site.stop()
-
-
-def _sign_in(browser: Browser, site: BusySite) -> None:
-    browser.resize(_WIDTH, 900)
-    browser.open(site.address)
-    for selector, text in (("#name", USER), ("#password", PASSWORD)):
-        browser.click(selector)
-        browser.press(*text)
-    browser.press(ENTER)
-    browser.until("document.querySelector('nav.pages')")
 
 
 def _take(browser: Browser, site: BusySite, path: str, name: str, height: int) -> None:

@@ -16,11 +16,11 @@ from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
 import material
-from browsers import CHROMIUM, ENTER, Browser
+from browsers import CHROMIUM, Browser
 from burnish.identifiers import new_uid
 from flow import clients
 from flow.service import Service
-from people import choose, follow_link, press_button, shows, unfold, write, write_anew
+from people import choose, follow_link, press_button, shows, sign_in, unfold, write, write_anew
 from ports import free_port
 from waiting import wait_until
 
@@ -154,12 +154,7 @@ def desk(
 def page(desk: Desk) -> Iterator[Browser]:
     """Chromium, in which anna has signed in."""
     with Browser(CHROMIUM) as browser:
-        browser.resize(1280, 800)
-        browser.open(desk.address)
-        write(browser, "#name", "anna")
-        write(browser, "#password", _PASSWORD)
-        browser.press(ENTER)
-        browser.until("document.querySelector('nav.pages')")
+        sign_in(browser, desk.address, "anna", _PASSWORD)
         yield browser
         assert not browser.errors
 

@@ -25,7 +25,7 @@ from burnish.image.reader import open_volume
 from flow import clients
 from flow.archives import HOST, Dcmqrscp
 from flow.service import Service
-from people import press_button, shows, write
+from people import press_button, shows, sign_in, write
 from ports import free_port
 from waiting import wait_until
 
@@ -129,12 +129,7 @@ def site(
 def chromium(site: Site) -> Iterator[Browser]:
     """Chromium, in which anna has signed in."""
     with Browser(CHROMIUM) as browser:
-        browser.resize(1280, 800)
-        browser.open(site.address)
-        write(browser, "#name", "anna")
-        write(browser, "#password", _PASSWORD)
-        browser.press(ENTER)
-        browser.until("document.querySelector('nav.pages')")
+        sign_in(browser, site.address, "anna", _PASSWORD)
         yield browser
 
 
