@@ -2,8 +2,7 @@
 
 python benchmarks/search.py --requests 10000 --instances 1000000 --pieces 1000000
 
-The database is SQLite. With --url, the register alone is asked in a PostgreSQL database, empty or
-filled by this script before.
+The database is SQLite, or the PostgreSQL database of --url, empty or filled by this script before.
 """
 
 from __future__ import annotations
@@ -139,7 +138,11 @@ def fill(database: Any, requests: int, instances: int) -> None:
 
 def _insert_request(connection: Any, number: int, study: int, per_study: int) -> None:
     """A request with its references, plan, pieces and events."""
-    run = connection.exec_driver_sql
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+
+    def run(statement: str, values: tuple[Any, ...]) -> None:
+        connection.exec_driver_sql(statement.replace("?", mark), values)
+
     states = {0: "PENDING", 1: "FAILURE", 2: "IDLE", 3: "CREATING"}
     status = states.get(number % 40, "DONE")
     at = (_NOW + timedelta(minutes=number)).replace(tzinfo=None).isoformat(" ") + ".000000"
@@ -188,8 +191,8 @@ def _insert_request(connection: Any, number: int, study: int, per_study: int) ->
         "INSERT INTO file_set (id, request_id, file_set_id, file_set_uid, volume_number,"
         " volume_count, media_application_profile, medium, capacity, predicted_size, instances,"
         " planned_at, readme_patients, readme_remarks) VALUES (?, ?, ?, ?, 1, 1, 'STD-GEN-CD',"
-        " 'CD', 700000000, 53000000, ?, ?, 0, '')",
-        (number, number, f"DISC{number}", f"1.2.841.{number}", per_study, at),
+        " 'CD', 700000000, 53000000, ?, ?, ?, '')",
+        (number, number, f"DISC{number}", f"1.2.841.{number}", per_study, at, False),
     )
     run(
         "INSERT INTO file_set_entry (file_set_id, ordinal, instance_id, referenced_file_id)"
@@ -476,7 +479,7 @@ def main() -> None:
     schema.upgrade(url)
     database = Database(url, durable=False)
     asked: dict[str, Callable[[Any], object]] = {}
-    if options.only != "register" and not options.url:
+    if options.only != "register":
         asked |= questions(options.requests, options.instances)
         if not _last_id(database, MediaCreationRequest):
             fill(database, options.requests, options.instances)
