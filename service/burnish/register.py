@@ -232,6 +232,17 @@ def newest_note(session: Session) -> int:
     return session.scalar(select(func.max(RegisterNote.id))) or 0
 
 
+def fingerprint(session: Session) -> tuple[int, int, int]:
+    """A value that changes whenever the register does."""
+    oldest, newest = session.execute(
+        select(
+            select(func.min(RegisteredPiece.id)).scalar_subquery(),
+            select(func.max(RegisteredPiece.id)).scalar_subquery(),
+        )
+    ).one()
+    return oldest or 0, newest or 0, newest_note(session)
+
+
 def count(session: Session) -> int:
     """How many pieces the register has."""
     return session.scalar(select(func.count()).select_from(RegisteredPiece)) or 0

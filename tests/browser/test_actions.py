@@ -318,6 +318,81 @@ def test_a_device_makes_a_test_disc(page: Browser, desk: Desk) -> None:
     assert [piece["device"] for piece in desk.request(name)["pieces"]] == ["outbox"]
 
 
+def test_the_list_of_requests_changes_in_place_under_filter_focus_and_choice(
+    page: Browser, desk: Desk
+) -> None:
+    first = desk.create(3)
+    page.open(f"{desk.address}/requests?group=not%20started")
+    page.evaluate("window.sameDocument = true")
+    choose(page, "#bulk-action", "Hold")
+    page.evaluate(f"document.querySelector('#line-{first} .request-name').focus()")
+    second = desk.create(4)
+    shows(page, second)
+    names = "[...document.querySelectorAll('.live-list .request-name')].map((a) => a.innerText)"
+    assert page.evaluate(names)[:2] == [second, first]
+    assert page.evaluate("document.activeElement.innerText") == first
+    assert page.evaluate("document.querySelector('#bulk-action').value") == "hold"
+    press_button(page, "How many?")
+    shows(page, "This can be undone.")
+    for name in (second, first):  # a cancelled request leaves the group
+        desk.ask(f"/requests/{name}/cancel", {})
+        page.until(f"!document.querySelector('#line-{name}')")
+    assert page.evaluate("document.querySelector('#bulk').innerText.includes('can be undone')")
+    assert page.evaluate("window.sameDocument === true")
+
+
+def test_the_register_changes_in_place_while_a_search_is_being_written(
+    page: Browser, desk: Desk
+) -> None:
+    page.open(f"{desk.address}/register?outcome=created&device=shelf")
+    page.evaluate("window.sameDocument = true")
+    write(page, "#register-q", "Meit")
+    names = "[...document.querySelectorAll('.register .request-name')].map((a) => a.innerText)"
+    before = page.evaluate(names)
+    for device in ("outbox", "shelf"):  # the filter of the page leaves the first one out
+        desk.wait_until_done(desk.create(4, device=device, initiate=True))
+    page.until(f"{names}.length > {len(before)}")
+    after = page.evaluate(names)
+    assert after[1:] == before
+    assert page.evaluate("document.querySelector('#register-q').value") == "Meit"
+    page.press(*"ner")
+    page.until("document.querySelector('#register-q').value === 'Meitner'")
+    page.open(f"{desk.address}/register/{after[0]}")
+    page.evaluate("window.sameDocument = true")
+    write(page, "#note-text", "for ")
+    desk.ask(f"/register/{after[0]}/notes", {"kind": "remark", "text": "in the box of the ward"})
+    shows(page, "in the box of the ward")
+    page.press(*"us")
+    page.until("document.querySelector('#note-text').value === 'for us'")
+    assert page.evaluate("window.sameDocument === true")
+
+
+def test_users_change_in_place_and_a_link_that_is_shown_once_stays(
+    page: Browser, desk: Desk
+) -> None:
+    page.open(f"{desk.address}/users")
+    page.evaluate("window.sameDocument = true")
+    write(page, "#new-user", "berta")
+    press_button(page, "Add")
+    shows(page, "/welcome/")
+    link = "document.querySelector('#users-secret code').innerText"
+    shown = page.evaluate(link)
+    shows(page, "berta")
+    page.evaluate("document.querySelector('#role-of-berta').focus()")
+    write_name = "#new-token"
+    write(page, write_name, "night")
+    page.evaluate("document.querySelector('#role-of-berta').focus()")
+    desk.service.run("user", "add", "alfred", "--role", "viewer")  # sorted before berta
+    page.until("document.querySelector('#role-of-alfred')")
+    assert page.evaluate("document.activeElement.id") == "role-of-berta"
+    assert page.evaluate(f"document.querySelector('{write_name}').value") == "night"
+    assert page.evaluate(link) == shown
+    desk.service.run("user", "remove", "berta")
+    page.until("!document.querySelector('#role-of-berta')")
+    assert page.evaluate("window.sameDocument === true")
+    desk.service.run("user", "remove", "alfred")
+
+
 def test_a_peer_is_tested_with_an_echo_and_an_image(
     page: Browser, desk: Desk, archive: Archive
 ) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from time import monotonic, thread_time
 from typing import Any
+from urllib.parse import urlencode
 
 import structlog
 from fastapi import Request
@@ -30,6 +31,8 @@ _HEARTBEAT = 15.0
 _CHECK = 15.0
 #: Milliseconds after which a page connects again.
 _RETRY = 500
+#: The same if what the page shows is gone.
+_RETRY_IF_GONE = 60_000
 #: Seconds between two looks for changes, at most, while something is committed all the time: with
 #: drawing and sending, a change is on screen within a second.
 _LONGEST_REST = 0.6
@@ -157,7 +160,11 @@ class Live:
             part.pages.add(queue)
         try:
             yield f"retry: {_RETRY}\n\n".encode()
-            html, message_id = await asyncio.to_thread(self.render, topic, audience)
+            try:
+                html, message_id = await asyncio.to_thread(self.render, topic, audience)
+            except BurnishError:  # what the page shows is gone; the page itself says so
+                yield f"retry: {_RETRY_IF_GONE}\n\n".encode()
+                return
             if message_id != last_id:
                 yield _Update(message_id, html).encoded
             checked_at = monotonic()
@@ -188,12 +195,7 @@ class Live:
     def _watch(self) -> None:
         with self._database.commits(self._stopping, longest_rest=_LONGEST_REST) as wakeup:
             while wakeup.wait():
-                try:
-                    self._tell_changes()
-                except BurnishError as error:
-                    log.warning("pages not updated", why=str(error))
-                except Exception:  # the other pages and the next changes are still told
-                    log.exception("pages not updated, by a defect")
+                self._tell_changes()
 
     def _tell_changes(self) -> None:
         with self._lock:
@@ -208,7 +210,12 @@ class Live:
             if not is_new and monotonic() < self._rest_until.get(name, 0.0):
                 continue
             began = thread_time()
-            self._tell_changes_of(name, parts_of_name)
+            try:
+                self._tell_changes_of(name, parts_of_name)
+            except BurnishError as error:  # the other pages and the next changes are still told
+                log.warning("pages not updated", why=str(error))
+            except Exception:
+                log.exception("pages not updated, by a defect")
             topic = parts_of_name[0][1].topic
             rest = min(_REST * (thread_time() - began), topic.longest_rest)
             self._rest_until[name] = monotonic() + rest
@@ -240,6 +247,12 @@ class Live:
     def _update(self, topic: Topic, audience: Audience, values: Mapping[str, Any]) -> _Update:
         html = self._rendering.part(topic.template, audience, values)
         return _Update(hashlib.blake2b(html.encode(), digest_size=9).hexdigest(), html)
+
+
+def live_address(path: str, **criteria: str) -> str:
+    """A path with what a list is asked for; what is empty is left out."""
+    named = {name: value for name, value in criteria.items() if value}
+    return f"{path}?{urlencode(named)}" if named else path
 
 
 def _put(page: "asyncio.Queue[_Update]", message: _Update) -> None:

@@ -190,6 +190,7 @@ _PERMISSION_BY_ADDRESS = {
     "/rates": "ADMINISTER",
     "/live/system": "ADMINISTER",
     "/users": "ADMINISTER",
+    "/live/users": "ADMINISTER",
     "/tokens": "ADMINISTER",
     "/openapi.json": "OPEN",
     "/healthz": "OPEN",

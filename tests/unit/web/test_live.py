@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from burnish.db.session import Database
+from burnish.errors import Unknown
 from burnish.request import event_feed
 from burnish.values import AccountRole
 from burnish.web import live
@@ -112,4 +113,35 @@ def test_a_part_that_changes_with_each_instance_rests_while_others_go_on(
                 pass
 
     monkeypatch.setattr(live, "_REST", 1e9)
+    asyncio.run(look())
+
+
+def test_a_part_that_cannot_be_drawn_any_more_stops_no_other(web: WebGround) -> None:
+    context: WebContext = web.app.state.context
+    is_gone: list[bool] = []
+
+    def values(database: object, sees_patients: bool) -> Mapping[str, Any]:
+        if is_gone:
+            raise Unknown("no such Media Creation Request")
+        return TOPIC.values(cast(Database, database), sees_patients)
+
+    going = replace(TOPIC, values=values)
+
+    async def look() -> None:
+        context.live.start()
+        gone = context.live.stream("gone", going, DESK, "")
+        stream = context.live.stream("test", TOPIC, DESK, "")
+        await _next(gone)
+        await _next(stream)
+        is_gone.append(True)
+        await asyncio.to_thread(web.create, [instance()])
+        await _next(stream)
+        # a page that is opened now is told to come back much later
+        late = context.live.stream("gone", going, DESK, "")
+        assert [chunk async for chunk in late][1:] == [b"retry: 60000\n\n"]
+        context.live.stop()
+        for ended in (gone, stream):
+            async for _ in ended:
+                pass
+
     asyncio.run(look())

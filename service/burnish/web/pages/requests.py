@@ -20,7 +20,7 @@ from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 from burnish.web.disc_drawing import DiscDrawing, Share, draw
 from burnish.web.forms import Form, copies_of, priority_of
-from burnish.web.live import Topic
+from burnish.web.live import Topic, live_address
 from burnish.web.pages import bulk, now
 from burnish.web.sessions import actions_of
 from burnish.write.job import volumes_with_pages
@@ -51,20 +51,28 @@ class ShownDisc:
 def requests(request: Request, group: str = "", before: str = "") -> Response:
     """The list of all requests, or of one group, newest first."""
     context = context_of(request)
-    wanted = RequestFilter(group=_group(group))
-    with context.database.reading() as session:
-        lines = listing.requests(session, wanted, limit=_PAGE + 1, before=before)
-    has_more = len(lines) > _PAGE
-    lines = lines[:_PAGE]
     return context.rendering.page(
         request,
         "requests.html",
-        lines=lines,
-        group=group,
         group_names=list(RequestGroup),
-        before=lines[-1].short_id if has_more else "",
         bulk_actions=bulk.OFFERED,
+        live=live_address("/live/requests", group=group, before=before),
+        **_list_values(context.database, group, before),
     )
+
+
+@router.get("/live/requests", dependencies=[needs(Permission.SEE)])
+async def live_requests(
+    request: Request, group: str = "", before: str = "", last_event_id: str = Header("")
+) -> StreamingResponse:
+    """The list, or the part of it that the page shows, again after each change."""
+    topic = Topic(
+        "requests_content.html",
+        now.fingerprint,
+        lambda database, _sees_patients: _list_values(database, group, before),
+    )
+    name = live_address("requests", group=group, before=before)
+    return context_of(request).live.response(request, name, topic, last_event_id)
 
 
 @router.get("/requests/{name}", dependencies=[needs(Permission.SEE)])
@@ -179,6 +187,15 @@ def zip_file(request: Request, name: str, number: int) -> Response:
     pieces, file_name = volume_previews.zip_file(context_of(request), name, number)
     headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
+
+
+def _list_values(database: Database, group: str, before: str) -> Mapping[str, Any]:
+    with database.reading() as session:
+        wanted = RequestFilter(group=_group(group))
+        lines = listing.requests(session, wanted, limit=_PAGE + 1, before=before)
+    has_more = len(lines) > _PAGE
+    lines = lines[:_PAGE]
+    return {"lines": lines, "group": group, "before": lines[-1].short_id if has_more else ""}
 
 
 def _group(name: str) -> RequestGroup | None:

@@ -1,15 +1,19 @@
 """Surface: the page Users: users of the web, and tokens for programs."""
 
+from collections.abc import Hashable
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import StreamingResponse
 
 from burnish import accounts
+from burnish.db.session import Database
 from burnish.errors import InvalidValue
 from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 from burnish.web.forms import Form
+from burnish.web.live import Topic
 from burnish.web.sessions import actor_of, welcome_link
 from burnish.web.visitor import Role
 
@@ -22,7 +26,23 @@ _LIFETIMES = (30, 90, 365, 0)
 @router.get("/users")
 def users(request: Request) -> Response:
     """The page."""
-    return _page(request, "users.html")
+    context = context_of(request)
+    return context.rendering.page(request, "users.html", **_values(context.database))
+
+
+@router.get("/live/users")
+async def live_users(request: Request, last_event_id: str = Header("")) -> StreamingResponse:
+    """Users and tokens, again after each change."""
+
+    def fingerprint(database: Database) -> Hashable:
+        lines = _lines(database)
+        has_expired = (token.has_expired for token in lines["tokens"])
+        return (*lines["users"], *lines["tokens"], *has_expired)
+
+    topic = Topic(
+        "users_content.html", fingerprint, lambda database, _sees_patients: _values(database)
+    )
+    return context_of(request).live.response(request, "users", topic, last_event_id)
 
 
 @router.post("/users")
@@ -32,7 +52,7 @@ def add_user(request: Request, form: Form) -> Response:
     with context_of(request).database.writing() as session:
         accounts.add_account(session, name, _role(form), by=actor_of(request))
         secret = accounts.new_link(session, name)
-    return _page(request, "users_content.html", link=welcome_link(request, secret), link_for=name)
+    return _changed(request, link=welcome_link(request, secret), link_for=name)
 
 
 @router.post("/users/{name}/role")
@@ -40,7 +60,7 @@ def change_role(request: Request, name: str, form: Form) -> Response:
     """Give a user another role."""
     with context_of(request).database.writing() as session:
         accounts.set_role(session, name, _role(form), by=actor_of(request))
-    return _page(request, "users_content.html")
+    return _changed(request)
 
 
 @router.post("/users/{name}/link")
@@ -48,7 +68,7 @@ def make_link(request: Request, name: str) -> Response:
     """A new link by which a user sets a password."""
     with context_of(request).database.writing() as session:
         secret = accounts.new_link(session, name)
-    return _page(request, "users_content.html", link=welcome_link(request, secret), link_for=name)
+    return _changed(request, link=welcome_link(request, secret), link_for=name)
 
 
 @router.post("/users/{name}/remove")
@@ -56,7 +76,7 @@ def remove_user(request: Request, name: str) -> Response:
     """Remove a user."""
     with context_of(request).database.writing() as session:
         accounts.remove_account(session, name, by=actor_of(request))
-    return _page(request, "users_content.html")
+    return _changed(request)
 
 
 @router.post("/tokens")
@@ -71,7 +91,7 @@ def create_token(request: Request, form: Form) -> Response:
         secret = accounts.create_token(
             session, name, _role(form), lifetime=lifetime, by=actor_of(request)
         )
-    return _page(request, "users_content.html", token=secret, token_name=name)
+    return _changed(request, token=secret, token_name=name)
 
 
 @router.post("/tokens/{name}/revoke")
@@ -79,24 +99,32 @@ def revoke_token(request: Request, name: str) -> Response:
     """Revoke a token."""
     with context_of(request).database.writing() as session:
         accounts.revoke_token(session, name, by=actor_of(request))
-    return _page(request, "users_content.html")
+    return _changed(request)
 
 
-def _page(request: Request, template: str, **values: Any) -> Response:
+def _changed(
+    request: Request, *, link: str = "", link_for: str = "", token: str = "", token_name: str = ""
+) -> Response:
+    """The answer to a change: users and tokens, and the secret that only this answer shows."""
     context = context_of(request)
-    with context.database.reading() as session:
-        users = accounts.accounts(session)
-        tokens = accounts.tokens(session)
-    shown = {"link": "", "link_for": "", "token": "", "token_name": ""}
     return context.rendering.page(
         request,
-        template,
-        users=users,
-        tokens=tokens,
-        roles=list(Role),
-        lifetimes=_LIFETIMES,
-        **(shown | values),
+        "users_changed.html",
+        link=link,
+        link_for=link_for,
+        token=token,
+        token_name=token_name,
+        **_values(context.database),
     )
+
+
+def _values(database: Database) -> dict[str, Any]:
+    return {**_lines(database), "roles": list(Role), "lifetimes": _LIFETIMES}
+
+
+def _lines(database: Database) -> dict[str, list[Any]]:
+    with database.reading() as session:
+        return {"users": accounts.accounts(session), "tokens": accounts.tokens(session)}
 
 
 def _role(form: Form) -> Role:
