@@ -2,6 +2,7 @@
 
     python tests/crash/run.py [CAMPAIGN ...]                   every place, once
     python tests/crash/run.py [CAMPAIGN ...] --per-place N     every place, N times
+    python tests/crash/run.py [CAMPAIGN ...] --from CAMPAIGN   every place that none before it had
     python tests/crash/run.py [CAMPAIGN ...] --every N         each Nth point; with 1, all points
     python tests/crash/run.py [CAMPAIGN ...] --sample 30       points chosen by chance
     python tests/crash/run.py CAMPAIGN --point NAME            one point again
@@ -55,6 +56,13 @@ def main() -> None:
     parser.add_argument(
         "--per-place", type=int, default=1, help="how many points of each place, default 1"
     )
+    parser.add_argument(
+        "--from",
+        dest="first",
+        default="",
+        metavar="CAMPAIGN",
+        help="go on with this campaign; what those before it share with it counts as tried",
+    )
     parser.add_argument("--count", action="store_true", help="only count points and places")
     parser.add_argument("--every", type=int, default=0, help="each Nth point, whatever its place")
     parser.add_argument("--point", default="", help="only the point of this name")
@@ -78,6 +86,8 @@ def main() -> None:
     names = campaigns.chosen(arguments.campaigns)
     if not names:
         parser.error(f"campaigns are: {', '.join(campaigns.CAMPAIGNS)}")
+    if arguments.first and arguments.first not in names:
+        parser.error(f"--from names one of the chosen campaigns: {', '.join(names)}")
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(4))
     run = Run(arguments)
@@ -143,9 +153,13 @@ class Run:
         shares = {name: Share() for name in names}
         seen: set[str] = set()
         begun = time.monotonic()
+        first = names.index(self._arguments.first) if self._arguments.first else 0
+        for name in names[:first]:
+            disturbance = _disturbance(name)
+            seen.update(f"{disturbance}: {place}" for place in points_by_place(self._points(name)))
         try:
             for new_ones in (True, False):
-                for name in names:
+                for name in names[first:]:
                     self._try_places(name, shares[name], seen, new_ones=new_ones)
         except KeyboardInterrupt:
             say("interrupted")
@@ -162,7 +176,7 @@ class Run:
         share.places = len(by_place)
         if self._arguments.count:
             return
-        disturbance = name.rpartition("-")[2]
+        disturbance = _disturbance(name)
         chance = random.Random(f"{self._arguments.seed} {name}")
         for place, points in by_place.items():
             chosen = chance.sample(points, min(self._arguments.per_place, len(points)))
@@ -218,6 +232,10 @@ class Run:
         say(f"its place: {point.place}")
         say(f"this point again: python tests/crash/run.py {name} --point '{point.name}'")
         return False
+
+
+def _disturbance(name: str) -> str:
+    return name.rpartition("-")[2]
 
 
 def points_by_place(points: "Iterable[Point]") -> "dict[str, list[Point]]":
