@@ -17,6 +17,7 @@ from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext
 
 from burnish.access.tls import client_context, presents_certificate
@@ -102,6 +103,7 @@ def request_association(
         tls = client_context(settings.tls) if peer.tls else None
     except InvalidSettings as error:
         raise NoAssociationError(str(error)) from None
+    rejections: list[A_ASSOCIATE_RJ] = []
     ae = AE(ae_title=calling_ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -115,13 +117,15 @@ def request_association(
         ae_title=peer.ae_title,
         max_pdu=settings.dicom.maximum_pdu_size,
         ext_neg=list(negotiation_items),
-        evt_handlers=[*event_handlers, RELIABLE_CHECKPOINT],
+        evt_handlers=[
+            *event_handlers,
+            RELIABLE_CHECKPOINT,
+            (evt.EVT_PDU_RECV, _note_rejection, [rejections]),
+        ],
         tls_args=(tls, peer.host) if tls else None,
     )
     if not association.is_established:
-        if association.acceptor.primitive is not None and not association.is_rejected:
-            raise NoContextAcceptedError("the peer accepts none of the presentation contexts")
-        raise NoAssociationError(_failure_reason(association))
+        raise _failure(association, rejections)
     connection = association.dul.socket and association.dul.socket.socket
     if not presents_certificate(connection, peer.certificate):
         association.abort()
@@ -131,12 +135,22 @@ def request_association(
     return association
 
 
-def _failure_reason(association: Association) -> str:
-    """Why pynetdicom established no association, in words."""
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None:
-        return f"the peer rejects the association: {answer.reason_str}"
+def _note_rejection(event: evt.Event, rejections: list[A_ASSOCIATE_RJ]) -> None:
+    if isinstance(event.pdu, A_ASSOCIATE_RJ):
+        rejections.append(event.pdu)
+
+
+def _failure(association: Association, rejections: list[A_ASSOCIATE_RJ]) -> NoAssociationError:
+    """Why pynetdicom established no association, in words.
+
+    On a busy machine, pynetdicom can take a connection that was closed after A-ASSOCIATE-RJ for one
+    that was never open. So the PDU itself is asked.
+    """
+    if rejections:
+        return NoAssociationError(f"the peer rejects the association: {rejections[0].reason_str}")
+    if association.acceptor.primitive is not None:
+        return NoContextAcceptedError("the peer accepts none of the presentation contexts")
     # The checkpoint is installed when the connection opens.
     if isinstance(association._reactor_checkpoint, ReactorCheckpoint):
-        return "the peer does not answer the association request, or aborts it"
-    return "there is no connection with the peer"
+        return NoAssociationError("the peer does not answer the association request, or aborts it")
+    return NoAssociationError("there is no connection with the peer")

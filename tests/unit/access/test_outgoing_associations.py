@@ -2,12 +2,14 @@
 
 import threading
 
-from pynetdicom import AE, build_context
+import pytest
+from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 
 from burnish.access.outgoing_associations import (
     RELIABLE_CHECKPOINT,
+    NoAssociationError,
     ReactorCheckpoint,
     request_association,
 )
@@ -88,5 +90,31 @@ def test_a_requested_association_has_the_configured_maximum_length() -> None:
         )
         assert association.requestor.maximum_length == 65536
         association.release()
+    finally:
+        server.shutdown()
+
+
+def test_a_rejection_is_told_however_late_the_requestor_looks() -> None:
+    acceptor = AE("ANY")
+    acceptor.add_supported_context(Verification)
+    acceptor.require_calling_aet = ["OTHER"]
+    server = acceptor.start_server(("127.0.0.1", 0), block=False)
+    closed = threading.Event()
+    try:
+        with pytest.raises(NoAssociationError, match="rejects the association: Calling AE title"):
+            request_association(
+                Settings(),
+                PeerSettings(ae_title="ANY", host="127.0.0.1", port=server.server_address[1]),
+                calling_ae_title="BURNISH",
+                contexts=[build_context(Verification)],
+                event_handlers=[
+                    # The thread of the caller goes on when all is over.
+                    (evt.EVT_REQUESTED, lambda _event: closed.wait(30)),
+                    (evt.EVT_CONN_CLOSE, lambda _event: closed.set()),
+                ],
+                acse_timeout=30,
+                dimse_timeout=30,
+            )
+        assert closed.is_set()
     finally:
         server.shutdown()
