@@ -144,6 +144,12 @@ def record_type(sop_class_uid: str) -> str:
     return configured.record_type if configured else standard_record_type(sop_class_uid)
 
 
+def is_known_private_record(uid: str) -> bool:
+    """Whether PRIVATE records of this Private Record UID have no keys but those configured."""
+    configured = {entry.private_record_uid for entry in _InUse.records.classes.values()}
+    return bool(uid) and uid in configured | {PRIVATE_RECORD_UID}
+
+
 def private_record_uid(sop_class_uid: str) -> str:
     """Private Record UID (0004,1432) of the PRIVATE record of an instance."""
     configured = _InUse.records.classes.get(sop_class_uid)

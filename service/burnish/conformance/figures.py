@@ -87,7 +87,7 @@ def media_data_flow(_settings: Settings) -> Figure:
     activities = (
         ("Create media", "for a request"),
         ("Add to an", "open CD"),
-        ("Examine, label", "or read media"),
+        ("Examine, label,", "import media"),
     )
     labels = ("FSC", "FSU", "FSR")
     media = (("New media", ""), ("CD left open", ""), ("Media of", "any maker"))

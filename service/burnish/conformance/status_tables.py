@@ -56,7 +56,8 @@ _MISTYPED = _dimse_n(
 _BUSY = _dimse_n(
     errors.OutOfResources,
     "Resource limitation",
-    "the database does not answer within `database.wait`: send the request again later",
+    "the database is full, not there, or busy for longer than `database.wait`: send the request"
+    " again later",
 )
 _OPERATOR = _dimse_n(
     errors.OperatorError,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from burnish import registered_uids
+from burnish import registered_uids, site_records
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import LIMITED, US_REGIONS, Values, pack, unpack
 from burnish.dicom_elements import PIXEL_DATA, NeedMore
@@ -154,8 +154,6 @@ class _Examination:
                 references.setdefault(record.file_id.upper(), record)
             if SPECIFIC_CHARACTER_SET in record.keys:
                 self._key_checks.check_texts(str(record), record.keys)
-            if record.type not in KEYS:
-                self._pass_over(f"the keys in type {record.type or 'empty'}", "directory record")
             if self._profile_checks:
                 self._profile_checks.check_record(record)
         self._check_file_system(references)
@@ -164,6 +162,9 @@ class _Examination:
             is_sound = self._check_envelope(name)
             if is_sound and name != names.get("DICOMDIR"):
                 self._check_file(name, references.get(name.upper()))
+        for record in dicomdir.records:
+            if record.type not in KEYS:
+                self._pass_over_keys(record)
         if self._profile_checks:
             self._check_volume(self._profile_checks, size)
         for name, record in references.items():
@@ -190,6 +191,14 @@ class _Examination:
         if (what, subject) not in self._not_examined and len(self._not_examined) >= _MOST_KINDS:
             what = "parts of other kinds that are not known"
         self._not_examined[what, subject] += 1
+
+    def _pass_over_keys(self, record: Record) -> None:
+        """Count what could not be examined of the keys of a record that no table explains."""
+        record_type = record.type or "empty"
+        if not site_records.is_known_private_record(record.private_record_uid):
+            self._pass_over(f"which keys are required in type {record_type}", "directory record")
+        for _ in range(self._key_checks.uncompared(record)):
+            self._pass_over(f"the values in type {record_type}, which no file has,", "key")
 
     def _by_long_names(self, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
         """The faults, each with the name of its file that a user sees."""

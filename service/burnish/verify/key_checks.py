@@ -72,6 +72,12 @@ class KeyChecks:
         self._faults, self._notes = faults, notes
         #: Offset of the record and tag of the differences that were noted.
         self._noted: set[tuple[int, int]] = set()
+        #: Offset of the record and tag of the further keys that a file has as well.
+        self._compared: set[tuple[int, int]] = set()
+
+    def uncompared(self, record: Record) -> int:
+        """The number of further keys of a record that no file which was checked has."""
+        return sum((record.offset, key.tag) not in self._compared for key in record.further_keys)
 
     def check_texts(self, name: str, values: Mapping[int, bytes]) -> None:
         """Notes that texts of a file or of a record, `name`, are not in their character set."""
@@ -122,13 +128,17 @@ class KeyChecks:
             if site_records.is_private(key.tag):
                 creator = record.keys.get(site_records.creator_tag(key.tag), b"")
                 creator_name = creator.strip(b" \0").decode("latin-1")
-                tag = site_records.block_in_instance(values, key.tag, creator_name)
+                tag = None
+                if creator_name:
+                    tag = site_records.block_in_instance(values, key.tag, creator_name)
             value = values.get(tag, b"") if tag is not None else b""
-            if not value or value == record.keys[key.tag]:
+            if tag is None or not value:
+                continue
+            self._compared.add((record.offset, key.tag))
+            if value == record.keys[key.tag]:
                 continue
             if key.vr == b"SQ":
-                if tag == key.tag:
-                    self._check_sequence(name, record, key, walk)
+                self._check_sequence(name, record, key, walk, tag)
                 continue
             character_set = values.get(SPECIFIC_CHARACTER_SET, b"")
             in_file = {SPECIFIC_CHARACTER_SET: character_set, key.tag: value}
@@ -149,13 +159,18 @@ class KeyChecks:
             message = f"its {attribute(key.tag)} is {shown}; the file {name} has none"
             self._notes.add(FaultCode.KEY_DIFFERS, str(record), message)
 
-    def _check_sequence(self, name: str, record: Record, key: Key, walk: DataSetWalk) -> None:
-        """Compares the items of a sequence; that of a record may be absent."""
+    def _check_sequence(
+        self, name: str, record: Record, key: Key, walk: DataSetWalk, tag_in_file: int = 0
+    ) -> None:
+        """Compares the items of a sequence; that of a record may be absent.
+
+        `tag_in_file` is its tag in the file if that is another.
+        """
         in_record = record.keys.get(key.tag, b"")
         if not in_record or (record.offset, key.tag) in self._noted:
             return
         try:
-            in_file = walk.explicit_items(key.tag)
+            in_file = walk.explicit_items(tag_in_file or key.tag)
             if key.tag == _CONTENT_SEQUENCE:
                 in_file = concept_modifiers(in_file)
         except Unreadable:

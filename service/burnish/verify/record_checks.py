@@ -24,7 +24,7 @@ from burnish.dicomdir.reader import (
 )
 from burnish.directory_records import KEYS, RETIRED_TYPES, Key, all_keys
 from burnish.explicit_little_endian import dictionary_vr
-from burnish.site_records import is_private
+from burnish.site_records import PRIVATE_RECORD, is_private
 from burnish.verify.faults import FaultCode, Faults, attribute
 
 #: The attributes of every directory record, whatever its type (PS3.3 Table F.3-3).
@@ -39,6 +39,8 @@ _KEPT_KEYS = {
     record_type: (SPECIFIC_CHARACTER_SET, *(key.tag for key in all_keys(record_type)))
     for record_type in KEYS
 }
+#: The same of a type that is not known; its other elements are further keys.
+_KEPT_OF_UNKNOWN_TYPE = (SPECIFIC_CHARACTER_SET,)
 #: Those alone that are compared while a written volume is read back.
 _KEPT_IDENTIFYING_KEYS = {
     record_type: (SPECIFIC_CHARACTER_SET, *(key.tag for key in KEYS[record_type]))
@@ -73,7 +75,8 @@ class Record:
     its type, also of those that profiles add, and its Specific Character Set. `structure` sets
     `parent` and `reached`, and takes the reference to the file from another record where
     `mrdr_offset` is that of one. `further_keys` are those that no table of the standard has; `keys`
-    has their values too, and their private creators.
+    has their values too, and their private creators. `private_record_uid` tells what kind of
+    PRIVATE record it is (PS3.3 F.6.1).
     """
 
     number: int
@@ -93,6 +96,7 @@ class Record:
     icon: IconAttributes | None = None
     in_use: bool = True
     mrdr_offset: int = 0
+    private_record_uid: str = ""
     parent: "Record | None" = None
     reached: bool = False
 
@@ -124,6 +128,13 @@ def _further_tags(record: Record) -> tuple[int, ...]:
     known = {_ICON_IMAGE_SEQUENCE, SPECIFIC_CHARACTER_SET}
     known.update(_KEPT_KEYS.get(record.type, ()))
     return tuple(sorted(tag for tag in record.tags - known if tag >> 16 != _DIRECTORY_GROUP))
+
+
+def _has_coded_text(record: Record) -> bool:
+    """Whether a key that the writer has added has text beyond ASCII."""
+    return any(
+        key.vr in _CODED_VRS and not record.keys[key.tag].isascii() for key in record.further_keys
+    )
 
 
 class RecordChecks:
@@ -166,7 +177,7 @@ class RecordChecks:
             tags=self._tag_sets.setdefault(tags, tags),
             keys={
                 tag: elements.value(tag)
-                for tag in self._kept_keys.get(record_type, ())
+                for tag in self._kept_keys.get(record_type, _KEPT_OF_UNKNOWN_TYPE)
                 if tag in tags
             },
         )
@@ -223,17 +234,20 @@ class RecordChecks:
             self._faults.add(FaultCode.ICON_INVALID, str(record), message)
 
     def _check_type(self, record: Record, elements: Elements) -> None:
-        if record.type == "PRIVATE":
+        if record.type == PRIVATE_RECORD:
+            record.private_record_uid = elements.code(_PRIVATE_RECORD_UID)
             if _PRIVATE_RECORD_UID not in elements:
                 self._missing(record, _PRIVATE_RECORD_UID)
         elif record.type not in KEYS:
             kind = "is retired" if record.type in RETIRED_TYPES else "is not one of PS3.3 F.4"
-            message = f"its {attribute(RECORD_TYPE)} {kind}: its keys were not examined"
+            message = (
+                f"its {attribute(RECORD_TYPE)} {kind}: whether it has all its keys was not examined"
+            )
             self._unknown.add(FaultCode.RECORD_TYPE_UNKNOWN, str(record), message)
 
     def _check_keys(self, record: Record, elements: Elements) -> None:
         """It has the keys of its type, and a Specific Character Set if one needs it."""
-        is_coded = False
+        is_coded = record.type not in KEYS and _has_coded_text(record)
         for key in _REQUIRED_KEYS.get(record.type, ()):
             if key.tag not in elements:
                 self._missing(record, key.tag)

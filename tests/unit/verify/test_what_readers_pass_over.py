@@ -4,6 +4,7 @@ import pytest
 
 from burnish.application_profiles import PROFILES
 from burnish.dicomdir import appending
+from burnish.site_records import PRIVATE_RECORD_UID
 from burnish.values import DirectoryEntry, VolumeReport
 from burnish.verify import FaultCode, examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
@@ -73,9 +74,56 @@ def test_a_record_of_a_type_that_is_not_known_is_a_note(record_type: str) -> Non
     report = examine_volume(sample.volume())
     assert report.faults == ()
     assert notes(report) == {FaultCode.RECORD_TYPE_UNKNOWN}
-    assert report.not_examined == (f"the keys in type {record_type} of 1 directory record",)
+    assert report.not_examined == (
+        f"which keys are required in type {record_type} of 1 directory record",
+    )
     by_profile = examine_volume(sample.volume(), PROFILE)
     assert {fault.code for fault in by_profile.faults} == {FaultCode.RECORD_TYPE_UNKNOWN}
+
+
+def private_record(uid: str, keys: dict[int, tuple[bytes, bytes]]) -> SampleVolume:
+    """A volume whose first file has a PRIVATE record with keys."""
+    sample = SampleVolume()
+    old = sample.at(*IMAGE)
+    references = (0x00041500, 0x00041510, 0x00041511, 0x00041512)
+    old.elements = {tag: old.elements[tag] for tag in references}
+    old.elements[0x00041430] = (b"CS", b"PRIVATE")
+    for tag, (vr, value) in {0x00041432: (b"UI", uid.encode()), **keys}.items():
+        old.set(tag, vr, value)
+    new_class = "1.2.826.0.1.3680043.2.139"
+    old.set(0x00041510, b"UI", new_class)
+    sample.files["DICOM\\I0"] = instance("1.2.9.0").replace(
+        SECONDARY_CAPTURE.encode() + b"\0", new_class.encode() + b"\0"
+    )
+    return sample
+
+
+def test_keys_of_a_private_record_are_compared_with_the_file() -> None:
+    """What remains is said: the values that no file has, and which keys there have to be."""
+    rows, comments = 0x00280010, 0x00204000
+    keys = {rows: (b"US", b"\1\0"), comments: (b"LT", b"left")}
+    report = examine_volume(private_record("1.2.3.4", keys).volume())
+    assert report.faults == ()
+    (note,) = [note for note in report.notes if note.code == FaultCode.KEY_DIFFERS]
+    assert note.where.endswith("(PRIVATE)")
+    assert note.message.startswith("its Rows (0028,0010) is 1; that of the file")
+    assert report.not_examined[1:] == (
+        "the values in type PRIVATE, which no file has, of 1 key",
+        "which keys are required in type PRIVATE of 1 directory record",
+    )
+
+
+def test_all_keys_of_a_private_record_of_burnish_are_known() -> None:
+    report = examine_volume(private_record(PRIVATE_RECORD_UID, {}).volume())
+    assert [text for text in report.not_examined if "PRIVATE" in text] == []
+
+
+def test_text_of_a_private_record_needs_its_character_set() -> None:
+    comments = {0x00204000: (b"LT", "sinistre à".encode())}
+    report = examine_volume(private_record("1.2.3.4", comments).volume())
+    assert {fault.code for fault in report.faults} == {FaultCode.CHARACTER_SET_MISSING}
+    utf_8 = {0x00080005: (b"CS", b"ISO_IR 192"), **comments}
+    assert examine_volume(private_record("1.2.3.4", utf_8).volume()).faults == ()
 
 
 def test_a_record_of_a_new_type_for_a_new_sop_class_is_a_note() -> None:
