@@ -250,15 +250,20 @@ def _print_result(
     volume: Path, target: str, file_set: "OpenedFileSet", result: "ImportResult"
 ) -> None:
     if result.damage:
-        output.print_error(f"{volume}: {result.damage}", "All DICOM files on it are imported.")
+        output.print_error(
+            f"{volume}: {result.damage}", "All DICOM files beside it and below are imported."
+        )
     for instance in result.skipped:
         typer.echo(f"left out: {instance.file}: {instance.why}", err=True)
     for instance in (*result.warnings, *result.doubtful):
         typer.echo(f"warning: {instance.file}: {instance.why}", err=True)
     if not file_set.has_dicomdir:
         typer.echo("there is no DICOMDIR: all DICOM files are imported", err=True)
-    for name in result.unlisted if file_set.tells_all else ():
-        typer.echo(f"not listed in the DICOMDIR: {name}", err=True)
+    for name in result.unlisted:
+        if file_set.tells_of(name):
+            typer.echo(f"not listed in the DICOMDIR: {name}", err=True)
+        elif file_set.has_dicomdir and not result.damage:
+            typer.echo(f"outside of the folder of a DICOMDIR, imported: {name}", err=True)
     for instance in result.missing:
         typer.echo(f"MISSING: {instance.file}: the DICOMDIR lists it", err=True)
     for instance in result.failed:

@@ -25,19 +25,33 @@ class Bullets:
 
 @dataclass(frozen=True, slots=True)
 class StatementTable:
-    """A table; each cell is a text as in `Paragraph`. Writers number it and print the caption."""
+    """A table; each cell is a text as in `Paragraph`. Writers number it and print the caption.
+
+    In a grouped table, rows one after another whose first cells are equal belong together: forms
+    that can do so show that cell once.
+    """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    is_grouped: bool = False
 
     @classmethod
     def of(
-        cls, caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+        cls,
+        caption: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        is_grouped: bool = False,
     ) -> "StatementTable":
         """A table whose cells are the texts of any values; an empty cell gets a dash."""
         cells = tuple(tuple(str(cell) or NOTHING for cell in row) for row in rows)
-        return cls(caption, tuple(columns), cells)
+        return cls(caption, tuple(columns), cells, is_grouped)
+
+    def goes_on(self, number: int) -> bool:
+        """Whether a row belongs to the group of the row before it."""
+        return self.is_grouped and number > 0 and self.rows[number][0] == self.rows[number - 1][0]
 
 
 @dataclass(frozen=True, slots=True)

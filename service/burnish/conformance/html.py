@@ -1,5 +1,6 @@
 """Surface: writes a statement as one HTML file, which needs no other file and can be printed."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 
@@ -41,7 +42,7 @@ h5, h6, .deep { font-size: 1rem; font-weight: 600; }
 .number { color: var(--accent); margin-right: .5em; font-variant-numeric: tabular-nums; }
 p, li { max-width: 48rem; }
 code { font: .88em "Noto Sans Mono", Consolas, monospace; background: var(--tint);
-  padding: .05em .25em; border-radius: 3px; overflow-wrap: anywhere; }
+  padding: .05em .25em; border-radius: 3px; overflow-wrap: break-word; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 figure { margin: 1.2rem 0 1.8rem; overflow-x: auto; }
@@ -51,6 +52,7 @@ table { border-collapse: collapse; width: 100%; font-size: .84rem; line-height: 
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem;
   border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { background: var(--tint); border-bottom: 2px solid var(--accent); }
+td:nth-child(n + 4):last-child { min-width: 12rem; }
 tbody tr:hover { background: var(--tint); }
 svg { max-width: 100%; height: auto; }
 @media (max-width: 60rem) { .page { display: block; } nav { position: static; height: auto;
@@ -70,6 +72,8 @@ text { font-family: "Noto Sans", Arial, sans-serif; fill: #1c2430; }
 .flow { stroke: #1c2430; stroke-width: .4; } .barrier { stroke: #0b5394; stroke-width: .4;
 stroke-dasharray: 2 1.4; }
 """
+#: Where a line may end within a name of the configuration.
+_BREAKABLE = re.compile(r"([._])(?=\w)")
 #: HTML has headings to h6, of which h1 is the title.
 _LOWEST_HEADING = 6
 
@@ -118,7 +122,7 @@ def _sections(statement: Statement) -> Iterator[str]:
         number = f'<span class="number">{section.number}</span>'
         yield f'<{tag} id="{section.anchor}"{style}>{number}{escape(section.title)}</{tag}>'
         if section.title == CONTENTS:
-            yield "<p>The contents are beside the text, with links to each section.</p>"
+            yield "<p>The contents are beside or above the text, with links to each section.</p>"
         for block in section.blocks:
             if isinstance(block, StatementTable):
                 number_of_table += 1
@@ -149,10 +153,22 @@ def _table(table: StatementTable, number: int) -> Iterator[str]:
     heads = "".join(f'<th scope="col">{_inline(column)}</th>' for column in table.columns)
     yield f"<thead><tr>{heads}</tr></thead>"
     yield "<tbody>"
-    for row in table.rows:
-        cells = "".join(f"<td>{_inline(cell)}</td>" for cell in row)
-        yield f"<tr>{cells}</tr>"
+    for position, row in enumerate(table.rows):
+        first_cell = ""
+        if not table.goes_on(position):
+            count = _rows_of_group(table, position)
+            span = f' rowspan="{count}"' if count > 1 else ""
+            first_cell = f"<td{span}>{_inline(row[0])}</td>"
+        cells = "".join(f"<td>{_inline(cell)}</td>" for cell in row[1:])
+        yield f"<tr>{first_cell}{cells}</tr>"
     yield "</tbody></table></figure>"
+
+
+def _rows_of_group(table: StatementTable, first: int) -> int:
+    last = first + 1
+    while last < len(table.rows) and table.goes_on(last):
+        last += 1
+    return last - first
 
 
 def _inline(text: str) -> str:
@@ -161,6 +177,8 @@ def _inline(text: str) -> str:
     for run in runs(text):
         content = escape(run.text, quote=False)
         tag = tags.get(run.style)
+        if tag == "code":
+            content = _BREAKABLE.sub(r"\1<wbr>", content)
         pieces.append(f"<{tag}>{content}</{tag}>" if tag else content)
     return "".join(pieces)
 

@@ -145,6 +145,7 @@ def rules_of_profiles(settings: Settings) -> StatementTable:
         "What the profiles permit",
         ("Application Profiles", "SOP Classes", "Transfer syntaxes", "Limits of attributes"),
         rows,
+        is_grouped=True,
     )
 
 

@@ -193,6 +193,7 @@ def keys_of_profiles(settings: Settings) -> StatementTable:
         "DICOMDIR: keys that profiles add",
         ("Application Profiles", "Record", "Attribute, tag, Type, presence"),
         rows,
+        is_grouped=True,
     )
 
 

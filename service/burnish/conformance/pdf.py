@@ -146,10 +146,10 @@ class _Writer:
             self._text(x, _HEIGHT - 10, number, 8, _SOFT)
             self._rule(14.5)
 
-    def _rule(self, y: float) -> None:
+    def _rule(self, y: float, start: float = _LEFT) -> None:
         self._pdf.set_draw_color(*_RULE)
         self._pdf.set_line_width(0.2)
-        self._pdf.line(_LEFT, y, _WIDTH - _RIGHT, y)
+        self._pdf.line(start, y, _WIDTH - _RIGHT, y)
 
     def _room(self) -> float:
         return _HEIGHT - _BOTTOM - self._y
@@ -377,6 +377,8 @@ class _Writer:
         size = _SMALL if len(table.columns) < 6 else _TINY
         widths = self._column_widths(table, size)
         rows = [self._cells(row, widths, size) for row in table.rows]
+        titles = [row[0] for row in rows]
+        _spread_titles(table, rows)
         names = [column.replace("`", "") for column in table.columns]
         head = self._cells([f"**{name}**" for name in names], widths, size)
         step = size * _MM_PER_POINT * _LINE
@@ -388,7 +390,10 @@ class _Writer:
             if last_two and self._together(rows[-2:], step) > self._room():
                 self._add_page()
                 self._head(head, widths, size, step)
-            self._row(cells, head, widths, size, step)
+            is_last = number + 1 == len(rows)
+            is_within = not is_last and table.goes_on(number + 1)
+            title = titles[number] if table.goes_on(number) else []
+            self._row(cells, head, widths, size, step, title=title, is_within=is_within)
         self._y += 4
 
     def _together(self, rows: list[list[list[_TextLine]]], step: float) -> float:
@@ -440,8 +445,15 @@ class _Writer:
         widths: Sequence[float],
         size: float,
         step: float,
+        *,
+        title: list[_TextLine],
+        is_within: bool,
     ) -> None:
-        """A row; a tall one is divided between pages."""
+        """A row; a tall one is divided between pages.
+
+        `title` is the first cell of its group, to be repeated on a new page; `is_within` says that
+        the next row is of the same group.
+        """
         while any(cells):
             height = self._height(cells, step)
             part = cells
@@ -450,13 +462,15 @@ class _Writer:
                 if height < _TALL_ROW or count < 3:
                     self._add_page()
                     self._head(head, widths, size, step)
+                    if title and not cells[0]:
+                        cells = [title, *cells[1:]]
                     if height <= self._room():
                         continue
                     count = int((self._room() - 2 * _PADDING) / step)
                 part = [lines[:count] for lines in cells]
             self._put_cells(part, widths, size)
             self._y += self._height(part, step)
-            self._rule(self._y)
+            self._rule(self._y, _LEFT + widths[0] if is_within else _LEFT)
             cells = [lines[len(done) :] for lines, done in zip(cells, part, strict=True)]
 
     def _column_widths(self, table: StatementTable, size: float) -> list[float]:
@@ -553,6 +567,18 @@ class _Writer:
     def _tip(self, start: float, end: float, y: float) -> None:
         back = end - 2.0 if end > start else end + 2.0
         self._pdf.polygon([(end, y), (back, y - 0.9), (back, y + 0.9)], style="F")
+
+
+def _spread_titles(table: StatementTable, rows: Sequence[list[list[_TextLine]]]) -> None:
+    """Let the first cell of a group go on beside the further rows of the group."""
+    for number, cells in enumerate(rows):
+        if table.goes_on(number):
+            cells[0] = []
+    for number in range(1, len(rows)):
+        if table.goes_on(number):
+            above, cells = rows[number - 1], rows[number]
+            height = max(len(lines) for lines in above[1:])
+            above[0], cells[0] = above[0][:height], above[0][height:]
 
 
 def _room_below(section: Section) -> float:

@@ -49,7 +49,7 @@ class ImportSelection:
     """Which instances of a File-set are imported; without patients or studies, all that it lists.
 
     With `unlisted`, also DICOM files that the DICOMDIR does not list. They are imported in any case
-    if the DICOMDIR is missing or damaged.
+    if the DICOMDIR is missing or damaged, or if they lie outside of its folder.
     """
 
     patient_ids: Collection[str] = ()
@@ -244,11 +244,11 @@ class _ImportRun:
             if not self._file_set.is_instance(name):
                 return
         except BurnishError as error:
-            if not self._file_set.tells_all:
+            if not self._file_set.tells_of(name):
                 self._fail(name, "", f"it cannot be read: {error}")
             return
         self.result.unlisted.append(name)
-        if not self._selection.unlisted and self._file_set.tells_all:
+        if not self._selection.unlisted and self._file_set.tells_of(name):
             return
         if self.result.stopped:
             self._not_sent(name, "")

@@ -4,7 +4,7 @@ Nothing is required of the File-set but that its files can be read: records, SOP
 transfer syntaxes that Burnish does not know are passed over or passed on (PS3.2 7.2).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ _CHUNK = 1 << 20
 class ListedInstance:
     """An instance that the DICOMDIR lists, with the UIDs of its directory record.
 
+    `file_id` is the File ID, below the folder of the DICOMDIR if that is not at the root.
     `patient_id` and `study_instance_uid` are those of the records above it, None where the DICOMDIR
     is too damaged to lead there.
     """
@@ -54,6 +55,10 @@ class OpenedFileSet:
     `listed` are the instances that the DICOMDIR lists and the volume has, by the name of their
     file; `missing` those whose file is not there; `unlisted` the names of all other files. `damage`
     says in words why the DICOMDIR cannot be read to its end, "" if it can or if there is none.
+    A ZIP file or a directory may have the File-set in a folder, or several of them, each in one:
+    then these are the instances of all, with names from the root. `sound_folders` are those whose
+    DICOMDIR can be read to its end, "" for the root; `file_set_id` and `file_set_uid` those of the
+    first.
     """
 
     volume: ReadableVolume
@@ -64,15 +69,15 @@ class OpenedFileSet:
     unlisted: list[str] = field(default_factory=list)
     damage: str = ""
     has_dicomdir: bool = False
+    sound_folders: list[str] = field(default_factory=list)
 
-    @property
-    def tells_all(self) -> bool:
-        """Whether the DICOMDIR tells what belongs to the File-set."""
-        return self.has_dicomdir and not self.damage
+    def tells_of(self, name: str) -> bool:
+        """Whether a DICOMDIR tells if this file belongs to a File-set."""
+        return any(name.startswith(folder) for folder in self.sound_folders)
 
     def names(self) -> Iterator[str]:
         """The names of all files that may be instances, in the order in which they are read."""
-        return (name for name in self.volume.files() if name.upper() != _DICOMDIR)
+        return (name for name in self.volume.files() if not _is_dicomdir(name))
 
     def is_instance(self, name: str) -> bool:
         """Whether a file that the DICOMDIR does not list is a DICOM file other than a DICOMDIR.
@@ -113,9 +118,9 @@ def _read_file_set(volume: ReadableVolume) -> OpenedFileSet:
     # File IDs have capital letters; a mounted volume may show small ones
     names = {name.upper(): name for name in volume.files()}
     file_set = OpenedFileSet(volume)
-    file_set.has_dicomdir = _DICOMDIR in names
-    if file_set.has_dicomdir:
-        for instance in _read_dicomdir(file_set, names[_DICOMDIR]):
+    for dicomdir in _dicomdirs(volume.files()):
+        file_set.has_dicomdir = True
+        for instance in _read_dicomdir(file_set, dicomdir):
             name = names.get(instance.file_id.upper())
             if name is None:
                 file_set.missing.append(instance)
@@ -125,28 +130,51 @@ def _read_file_set(volume: ReadableVolume) -> OpenedFileSet:
     return file_set
 
 
+def _is_dicomdir(name: str) -> bool:
+    return name.upper().rpartition("\\")[2] == _DICOMDIR
+
+
+def _folder(name: str) -> str:
+    """The folder of a file with a backslash at its end, "" for the root."""
+    return name[: name.rfind("\\") + 1]
+
+
+def _dicomdirs(names: Iterable[str]) -> list[str]:
+    """The DICOMDIRs, without those below the folder of another one, which is for all below it."""
+    dicomdirs: list[str] = []
+    for name in sorted(filter(_is_dicomdir, names), key=lambda name: name.count("\\")):
+        folder = _folder(name).upper()
+        if not any(folder.startswith(_folder(other).upper()) for other in dicomdirs):
+            dicomdirs.append(name)
+    return dicomdirs
+
+
 def _read_dicomdir(file_set: OpenedFileSet, name: str) -> list[ListedInstance]:
-    """The instances that the DICOMDIR lists, as far as it can be read."""
+    """The instances that a DICOMDIR lists, as far as it can be read."""
+    folder = _folder(name)
+    title = f"the DICOMDIR in {folder[:-1]}" if folder else "the DICOMDIR"
     try:
         data = file_set.volume.read(name)
     except Unreadable as error:
-        file_set.damage = f"the DICOMDIR cannot be read: {error}"
+        file_set.damage = file_set.damage or f"{title} cannot be read: {error}"
         return []
     faults = Faults()
     dicomdir = check_dicomdir(data, faults, keeps_all_keys=False)
     check_structure(dicomdir, file_set.volume.volume_identifier, faults)
-    file_set.file_set_id = dicomdir.file_set_id
-    file_set.file_set_uid = dicomdir.file_set_uid
-    if not dicomdir.complete:
-        file_set.damage = "the DICOMDIR is damaged: it cannot be read to its end"
+    file_set.file_set_id = file_set.file_set_id or dicomdir.file_set_id
+    file_set.file_set_uid = file_set.file_set_uid or dicomdir.file_set_uid
+    if dicomdir.complete:
+        file_set.sound_folders.append(folder)
+    else:
+        file_set.damage = file_set.damage or f"{title} is damaged: it cannot be read to its end"
     records = with_entities_first(dicomdir.records)
-    return [_listed(record) for record in records if record.file_id and record.in_use]
+    return [_listed(record, folder) for record in records if record.file_id and record.in_use]
 
 
-def _listed(record: Record) -> ListedInstance:
+def _listed(record: Record, folder: str) -> ListedInstance:
     above = {parent.type: parent for parent in records_above(record)}
     return ListedInstance(
-        record.file_id,
+        folder + record.file_id,
         record.sop_class_uid,
         record.sop_instance_uid,
         record.transfer_syntax_uid,

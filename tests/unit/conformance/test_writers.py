@@ -163,6 +163,31 @@ def test_a_row_that_is_taller_than_a_page_goes_on_on_the_next() -> None:
     assert "the end" in text
 
 
+def grouped(rows_of_group: int) -> Statement:
+    """One table with a group of rows, its name in their first cell, and a row of another group."""
+    rows = [("first group", f"row{number} " * 40) for number in range(rows_of_group)]
+    rows.append(("second group", "end"))
+    table = StatementTable.of("Groups", ("Name", "Text"), rows, is_grouped=True)
+    return Statement("T", "S", (), (Section(1, "1", "Only", [table]),))
+
+
+def test_the_first_cell_of_a_group_is_on_each_page_once() -> None:
+    with pypdfium2.PdfDocument(write_pdf(grouped(60))) as document:
+        texts = [page.get_textpage().get_text_bounded() for page in document]
+    of_table = [text for text in texts if "row" in text]
+    assert len(of_table) > 1
+    assert [text.count("first group") for text in of_table] == [1] * len(of_table)
+    assert of_table[-1].count("second group") == 1
+    assert " ".join(of_table).count("row59") == 40
+
+
+def test_the_first_cell_of_a_group_spans_its_rows_on_the_page() -> None:
+    text = write_html(grouped(3))
+    assert text.count('<td rowspan="3">first group</td>') == 1
+    assert text.count("first group") == 1
+    assert "<td>second group</td>" in text
+
+
 def test_no_table_leaves_its_last_row_alone_on_a_page() -> None:
     for count in range(36, 48):
         table = StatementTable.of("Long", ("Name", "Text"), [("row", "text")] * count)
