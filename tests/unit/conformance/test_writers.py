@@ -69,7 +69,7 @@ class _Page(HTMLParser):
         if tag == "a":
             self.links.append(str(values["href"]))
         self.outside += [str(values[key]) for key in ("src", "data") if key in values]
-        if tag not in ("meta", "line", "path", "rect"):
+        if tag not in ("meta", "wbr", "line", "path", "rect"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
