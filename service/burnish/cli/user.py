@@ -69,6 +69,26 @@ def add(
 
 
 @app.command()
+def role(
+    name: UserName,
+    new_role: Annotated[
+        AccountRole,
+        typer.Argument(metavar="ROLE", help="What the user may do from the next click on."),
+    ],
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Give a user another role; one administrator always stays."""
+    from burnish import accounts
+
+    with open_database(config) as (_, database), database.writing() as session:
+        accounts.set_role(session, name, new_role, by=actor())
+    output.print_outcome(
+        f"user {name} is {new_role} now", {"name": name, "role": new_role}, json=json
+    )
+
+
+@app.command()
 def remove(name: UserName, json: Json = False, config: Config = None) -> None:
     """Remove a user, who is signed out at once."""
     from burnish import accounts

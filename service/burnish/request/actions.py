@@ -66,6 +66,11 @@ class RequestActions:
                 if uid is not None:
                     return CreatedRequest(listing.find_request(session, uid), is_new=False)
             self.check_device(order.device)
+            attributes = order.attributes
+            operations.check_label(
+                attributes.get("label_style_selection", ""),
+                attributes.get("barcode_symbology", ""),
+            )
             references = media_orders.references(session, order)
             media_orders.check_patients(session, order, references)
             request = operations.create(

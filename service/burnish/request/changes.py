@@ -3,7 +3,6 @@
 What the state machine forbids after the end of a request is a new request for the same content.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from burnish.db.tables import (
     ReferencedInstance,
     short_id,
 )
-from burnish.errors import Conflict, InvalidArgument, InvalidValue, NotNow, Unknown
+from burnish.errors import Conflict, InvalidArgument, NotNow, Unknown
 from burnish.request import operations
 from burnish.request.operations import NewRequest, Reference
 from burnish.settings import DeviceSettings, RequestSettings
@@ -44,8 +43,6 @@ _REPEATED = (
     "include_display_application",
     "preserve_composite_instances_after_media_creation",
 )
-#: A Code String (PS3.5 6.2), possibly empty.
-_CODE_STRING = re.compile(r"[A-Z0-9 _]{0,16}")
 
 
 def set_priority(
@@ -109,9 +106,7 @@ def set_label(
     InvalidValue, and NotNow if a piece was begun.
     """
     request = _open_request(session, sop_instance_uid)
-    for name, value in (("style", style), ("bar code symbology", barcode_symbology)):
-        if value is not None and not _CODE_STRING.fullmatch(value):
-            raise InvalidValue(f"the {name} of the label is not at most 16 of A-Z, 0-9 and _")
+    operations.check_label(style or "", barcode_symbology or "")
     if _is_begun(request):
         raise NotNow(
             "a piece of the request was begun, its label may be printed",

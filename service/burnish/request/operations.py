@@ -21,7 +21,7 @@ from burnish.errors import (
     NotNow,
     Unknown,
 )
-from burnish.identifiers import is_file_set_id, is_tolerable_uid, is_uid, new_uid
+from burnish.identifiers import is_code_string, is_file_set_id, is_tolerable_uid, is_uid, new_uid
 from burnish.lifecycle import RequestEvent
 from burnish.settings import RequestSettings
 from burnish.values import SERVICE, Actor
@@ -102,6 +102,18 @@ def create(
     count = quantity(len(new_request.references), "instance")
     note(session, request.id, "CREATED", count, actor=actor)
     return request
+
+
+def check_label(style: str, barcode_symbology: str) -> None:
+    """Raise InvalidValue if the style of a label, or the symbology of its bar code, cannot be one.
+
+    Both are Code Strings, and may be empty. An N-CREATE was checked when it was read.
+    """
+    for name, value in (("style", style), ("bar code symbology", barcode_symbology)):
+        if not is_code_string(value):
+            raise InvalidValue(
+                f"the {name} of the label is not at most 16 of A-Z, 0-9, _ and spaces"
+            )
 
 
 def add_references(

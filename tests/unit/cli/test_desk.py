@@ -196,7 +196,20 @@ def test_labels_bar_code_and_disposition_are_given_and_changed(
     assert shown["media_disposition"] == "Roe"
     assert burnish("request", "relabel", name, "--text", "for Dr. Doe").code == 0
     assert burnish("request", "show", name, "--json").json["label_text"] == "for Dr. Doe"
-    assert burnish("request", "relabel", name, "--style", "lower").code == 3
+
+
+def test_a_label_style_and_a_symbology_are_checked_alike_at_creation_and_later(
+    burnish: Run, installation: Installation
+) -> None:
+    name = create(burnish, installation)
+    create_anew = ("request", "create", "--study", next(iter(installation.studies)))
+    for option, others in (("style", "--label-style"), ("symbology", "--symbology")):
+        changed = burnish("request", "relabel", name, f"--{option}", "lower")
+        created = burnish(*create_anew, others, "lower")
+        assert (changed.code, created.code) == (3, 3)
+        assert "is not at most 16 of A-Z, 0-9, _ and spaces" in created.err
+        assert created.err == changed.err
+    assert len(burnish("request", "list", "--json").json["items"]) == 1
 
 
 def test_media_are_made_again_by_a_new_request(burnish: Run, installation: Installation) -> None:
@@ -287,3 +300,16 @@ def test_a_shell_completes_names_of_requests_and_devices(
 )
 def test_durations_have_two_units(seconds: float, text: str) -> None:
     assert output.format_seconds(seconds) == text
+
+
+@pytest.mark.usefixtures("installation")
+def test_a_user_gets_another_role(burnish: Run) -> None:
+    burnish("user", "add", "anna", "--role", "desk")
+    changed = burnish("user", "role", "anna", "operator")
+    assert (changed.code, changed.out) == (0, "user anna is operator now\n")
+    listed = burnish("user", "list", "--json").json["items"]
+    assert [(user["name"], user["role"]) for user in listed] == [("anna", "operator")]
+    told = burnish("user", "role", "anna", "viewer", "--json").json
+    assert told == {"name": "anna", "role": "viewer"}
+    assert burnish("user", "role", "nobody", "desk").code == 4
+    assert burnish("user", "role", "anna", "queen").code == 2

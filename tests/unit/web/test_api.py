@@ -116,6 +116,11 @@ def test_a_request_is_steered(operator: TestClient) -> None:
     assert operator.post(f"{address}/copies", json={"copies": 1}).json()["number_of_copies"] == 3
     operator.post(f"{address}/label", json={"text": "FOR THE WARD"})
     assert operator.get(address).json()["label_text"] == "FOR THE WARD"
+    changed = operator.post(f"{address}/label", json={"style": "lower"})
+    new = {"studies": [str(sample.StudyInstanceUID)], "label": {"style": "lower"}}
+    created = operator.post("/api/v1/requests", json=new)
+    assert changed.status_code == created.status_code == 422
+    assert changed.json()["detail"] == created.json()["detail"]
     again = operator.post(f"{address}/repeat")
     assert again.status_code == 201
     assert again.headers["location"] == f"/api/v1/requests/{again.json()['short_id']}"
