@@ -117,7 +117,7 @@ def test_a_request_is_steered(operator: TestClient) -> None:
     operator.post(f"{address}/label", json={"text": "FOR THE WARD"})
     assert operator.get(address).json()["label_text"] == "FOR THE WARD"
     changed = operator.post(f"{address}/label", json={"style": "lower"})
-    new = {"studies": [str(sample.StudyInstanceUID)], "label": {"style": "lower"}}
+    new = {"instances": [sample.sop_instance_uid], "label": {"style": "lower"}}
     created = operator.post("/api/v1/requests", json=new)
     assert changed.status_code == created.status_code == 422
     assert changed.json()["detail"] == created.json()["detail"]
