@@ -270,12 +270,11 @@ def _wait(settings: "Settings", database: "Database", number: int) -> "Retrieval
                     return view
                 show_progress(f"{view.state} from {view.archive}", view.received, view.located or 1)
                 pause.wait(_POLL_INTERVAL)
-    except KeyboardInterrupt:
-        output.print_error(
-            f"retrieval {number} goes on without this command",
+    except KeyboardInterrupt as interrupt:
+        raise output.Interrupted(
+            f"interrupted; retrieval {number} goes on without this command",
             f"`burnish archive show {number}` shows it, `burnish archive cancel {number}` ends it",
-        )
-        raise
+        ) from interrupt
 
 
 def _check_end(view: "RetrievalView") -> None:

@@ -76,7 +76,8 @@ def backup(file: _Backup, json: Json = False, config: Config = None) -> None:
     with open_database(config) as (settings, _):
         from burnish.db import backup as database_backup
 
-        database_backup.save(settings.database_url, file)
+        with output.if_interrupted(f"interrupted; nothing was written to {file}"):
+            database_backup.save(settings.database_url, file)
     output.print_outcome(f"the database was saved to {file}", {"file": file}, json=json)
 
 
@@ -135,7 +136,11 @@ def _files_of_owner(settings: "Settings") -> "Iterator[None]":
 def _rebuild(settings: "Settings", source: Path | None, *, json: bool) -> None:
     from burnish import roles
 
-    outcome, previous = roles.rebuild_database(settings, source)
+    with output.if_interrupted(
+        "interrupted; the database is as before, or rebuilt whole",
+        "repeat the command",
+    ):
+        outcome, previous = roles.rebuild_database(settings, source)
     if json:
         output.print_views(
             {

@@ -108,6 +108,10 @@ def import_(
     with open_file_set(existing(volume), keyring) as file_set:
         import_state = _state(volume, to, state)
         with (
+            output.if_interrupted(
+                f"interrupted; what {to or 'this service'} has taken stays there",
+                "the same command sends the others",
+            ),
             _destination(file_set, selection, to, config) as destination,
             output.progress_bar() as progress,
         ):

@@ -275,6 +275,25 @@ def print_error(message: str, hint: str = "") -> None:
         typer.echo(f"  {printable(line)}", err=True)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A command was interrupted with Ctrl-C: what stays of its work, and how it goes on."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@contextlib.contextmanager
+def if_interrupted(message: str, hint: str = "") -> Iterator[None]:
+    """Have Ctrl-C in this context tell what stays of the work, and how it goes on."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(message, hint) from interrupt
+
+
 def table_rows(items: Sequence[Any], fields: Sequence[str]) -> list[list[object]]:
     """The named fields of each item, as the rows of a table."""
     return [[getattr(item, field) for field in fields] for item in items]

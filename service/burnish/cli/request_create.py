@@ -277,7 +277,13 @@ def receive_files(settings: "Settings", database: "Database", paths: list[Path])
     from burnish.offline.instance_store import files_below
 
     uids: dict[str, None] = {}
-    with roles.receiving(settings, database) as receiver:
+    with (
+        output.if_interrupted(
+            "interrupted; what was received stays, and no request is created",
+            "the same command receives the others; `burnish arrivals` shows what was received",
+        ),
+        roles.receiving(settings, database) as receiver,
+    ):
         for path in files_below(existing(path) for path in paths):
             try:
                 uids[roles.receive_file(settings, receiver, path)] = None

@@ -106,17 +106,21 @@ def export(
 
         opened = roles.open_spool(settings)
         directory.mkdir(parents=True, exist_ok=True)
-        if without_row:
-            outcome = spool_export.export_without_rows(database, opened, directory)
-        else:
-            outcome = spool_export.export(
-                database,
-                opened,
-                directory,
-                selection=None
-                if everything
-                else Selection(instances or (), series or (), study or (), patient or ()),
-            )
+        with output.if_interrupted(
+            f"interrupted; each file that is in {directory} is complete",
+            "the same command writes the others",
+        ):
+            if without_row:
+                outcome = spool_export.export_without_rows(database, opened, directory)
+            else:
+                outcome = spool_export.export(
+                    database,
+                    opened,
+                    directory,
+                    selection=None
+                    if everything
+                    else Selection(instances or (), series or (), study or (), patient or ()),
+                )
     _print_outcome(outcome, json=json)
 
 

@@ -107,6 +107,7 @@ def test_a_live_view_follows_the_terminal_and_leaves_it_as_it_was(
         assert terminal.end() == 130
         assert _LEAVES_THE_SCREEN in terminal.screen
         assert request_name.encode() in terminal.screen.rpartition(_LEAVES_THE_SCREEN)[2]
+        assert terminal.screen.rstrip().endswith(b"burnish: interrupted")
         assert b"Traceback" not in terminal.screen
 
 
