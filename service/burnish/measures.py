@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from burnish.counters import COUNTERS_FOLDER, Key, read_counters
-from burnish.db import schema
+from burnish.db import schema, signs_of_life
 from burnish.db.session import Database
 from burnish.db.tables import (
     CommitmentTransaction,
@@ -34,6 +34,7 @@ from burnish.db.tables import (
     Piece,
     RegisteredPiece,
     Segment,
+    SignOfLife,
     Tally,
 )
 from burnish.errors import BurnishError
@@ -77,6 +78,7 @@ class Measures:
     devices: dict[str, bool]
     paused: dict[str, bool]
     silent: dict[str, bool]
+    scheduler_is_silent: bool
     open_commitments: int
     notices: NoticeMeasures
     registered: int
@@ -88,10 +90,14 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """One condition for taking part in the work: its name, and what is wrong, "" for nothing."""
+    """One condition for taking part in the work: its name, and what is wrong, "" for nothing.
+
+    If it does not prevent work, instances are received all the same.
+    """
 
     name: str
     problem: str
+    prevents_work: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ def measure(session: Session, settings: Settings) -> Measures:
     notices = _no_notices(settings)
     indexed: dict[str, int] = {}
     numbers = {"commitment": 0, "registered": 0}
+    scheduler_seen_at: datetime | None = None
     for kind, name, label, count, amount, at in session.execute(_QUERY):
         if kind == "tally":
             counts[name, label] = Counted(count, amount)
@@ -130,6 +137,8 @@ def measure(session: Session, settings: Settings) -> Measures:
         elif kind == "device" and name in devices:
             paused[name], silent[name] = bool(count), bool(amount)
             devices[name] = label == ExecutionStatusInfo.NORMAL and not count and not amount
+        elif kind == "sign of life":
+            scheduler_seen_at = _utc(at)
         elif kind == "segment":
             indexed[name] = count
         elif kind in ("notice", "waiting", "failing"):
@@ -147,6 +156,7 @@ def measure(session: Session, settings: Settings) -> Measures:
         devices=devices,
         paused=paused,
         silent=silent,
+        scheduler_is_silent=_is_silent(scheduler_seen_at, now, settings),
         open_commitments=numbers["commitment"],
         notices=notices,
         registered=numbers["registered"],
@@ -183,6 +193,7 @@ def readiness(database: Database, settings: Settings) -> list[Readiness]:
         Readiness("database", _problem(lambda: schema.check(database))),
         Readiness("storage", _storage_problem(settings.storage.root)),
         Readiness("disk", _disk_problem(settings)),
+        Readiness("scheduler", _scheduler_problem(database, settings), prevents_work=False),
     ]
 
 
@@ -230,6 +241,15 @@ def _disk_problem(settings: Settings) -> str:
     return f"{share:.0%} of the disk is in use, and high water is {high_water:.0%}"
 
 
+def _scheduler_problem(database: Database, settings: Settings) -> str:
+    try:
+        with database.reading() as session:
+            silence = signs_of_life.scheduler_silence(session, settings.notify.silent_after)
+    except BurnishError:  # then the database is the problem
+        return ""
+    return f"{silence.text}; {silence.remedy}" if silence else ""
+
+
 def _bytes_without_rows(root: Path, indexed: dict[str, int]) -> int:
     """How much of the segments that are not sealed has no rows yet."""
     total = 0
@@ -240,6 +260,10 @@ def _bytes_without_rows(root: Path, indexed: dict[str, int]) -> int:
         except OSError:
             continue
     return total
+
+
+def _is_silent(seen_at: datetime | None, now: datetime, settings: Settings) -> bool:
+    return seen_at is not None and now - seen_at > settings.notify.silent_after
 
 
 def _utc(at: datetime | str) -> datetime:
@@ -289,5 +313,6 @@ _QUERY: CompoundSelect[Any] = union_all(
     select(literal("failing"), NoticeReceiver.name, _TEXT, _ZERO, _ZERO, _NO_TIME).where(
         NoticeReceiver.failing_since.is_not(None)
     ),
+    select(literal("sign of life"), SignOfLife.role, _TEXT, _ZERO, _ZERO, SignOfLife.at),
     select(literal("registered"), _TEXT, _TEXT, func.count(RegisteredPiece.id), _ZERO, _NO_TIME),
 )

@@ -33,7 +33,7 @@ from burnish.access.users import Users
 from burnish.burn.burner import BurnResult
 from burnish.burn.presence import missing
 from burnish.counters import COUNTERS_FOLDER, Counters
-from burnish.db import backup, identity, instance_count, schema
+from burnish.db import backup, identity, instance_count, schema, signs_of_life
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidSettings, OperatorError
 from burnish.receive import Receiver
@@ -137,6 +137,7 @@ def prepare(settings: Settings) -> None:
         with database.writing() as session:
             if not instance_count.is_known(session):
                 instance_count.set_to_present(session)
+            signs_of_life.give(session)  # the scheduler is about to begin
         _continue_request_numbers(settings, database)
     finally:
         database.close()

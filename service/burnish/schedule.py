@@ -27,7 +27,7 @@ from burnish import (
     retention,
     storage_register,
 )
-from burnish.db import instance_count, known_studies
+from burnish.db import instance_count, known_studies, signs_of_life
 from burnish.db.session import Database
 from burnish.errors import OutOfResources, StaleLease
 from burnish.memory import release_memory
@@ -82,6 +82,7 @@ class Schedule:
         self._last_request = 0
         self._notes_older_studies = True
         self._began_at = monotonic()
+        self._admitting_since: float | None = None
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -110,7 +111,9 @@ class Schedule:
             self._database.wakeup(self.stopping, admission.unplanned_requests()) as wakeup,
         ):
             while wakeup.wait():
+                self._admitting_since = monotonic()
                 admit()
+                self._admitting_since = None
                 if planning is None or planning.done():
                     planning = planning_thread.submit(plan)
             self._planner.stopping.set()
@@ -137,6 +140,8 @@ class Schedule:
 
     def _clock_tasks(self) -> Iterator[tuple[float, Callable[[], None]]]:
         """Each task that this site needs, and its interval in seconds."""
+        silent_after = self._settings.notify.silent_after
+        yield signs_of_life.interval(silent_after), self.give_sign_of_life
         yield 1, self.log_events
         yield 1, self.judge_commitments
         yield 1, self.report_commitments
@@ -163,6 +168,15 @@ class Schedule:
         if self._settings.notify.receiver:
             yield 3, _limited(self.decide_notices)
             yield 1, self.send_notices
+
+    def give_sign_of_life(self) -> None:
+        """Record that this process runs, unless its work on requests is stuck."""
+        began = self._admitting_since
+        silent_after = self._settings.notify.silent_after.total_seconds()
+        if began is not None and monotonic() - began > silent_after:
+            return
+        with self._database.writing() as session:
+            signs_of_life.give(session)
 
     def log_events(self) -> None:
         """Log what was committed since the last time."""

@@ -1,16 +1,17 @@
-"""A writer whose process no longer runs on is told everywhere where people and monitors look."""
+"""A writer or scheduler that no longer runs on is told wherever people and monitors look."""
 
 import json
 import os
 import signal
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from burnish.cli.exits import NOT_WELL
 from factories import instance
 from flow.conftest import StartBurnish
 from flow.service import Service
@@ -20,6 +21,7 @@ from message_receivers import SECRET, WebReceiver, web_receiver
 from ports import free_port
 from waiting import wait_until
 
+SCHEDULER_REASON = "the scheduler gives no sign of life: no request is admitted or planned"
 REASON = "the writer of device outbox gives no sign of life"
 
 
@@ -47,6 +49,31 @@ def stopped(process: psutil.Process) -> Iterator[None]:
 def device(service: Service) -> dict[str, object]:
     (view,) = service.cli("device", "list")["items"]
     return dict(view)
+
+
+def expect_silent_scheduler_told(service: Service, answer: Callable[[str], str]) -> None:
+    """The scheduler is the first process that the supervisor starts."""
+    status = " ".join(service.run("status").stdout.split())
+    assert "scheduler runs" in status
+    assert json.loads(answer("/readyz"))["checks"]["scheduler"] == "ok"
+    assert "burnish_scheduler_silent 0.0" in answer("/metrics")
+    assert "scheduler gives no sign" not in answer("/")
+    with stopped(service.roles()[0]):
+        silent = "burnish_scheduler_silent 1.0"
+        wait_until(lambda: silent in answer("/metrics"), what="the measure")
+        told = service.run("status")
+        text = " ".join(told.stdout.split())
+        assert told.returncode == NOT_WELL
+        assert SCHEDULER_REASON in text
+        assert "then restart `burnish serve`, or its role scheduler" in text
+        ready = json.loads(answer("/readyz"))
+        assert ready["ready"] is True
+        assert SCHEDULER_REASON in ready["checks"]["scheduler"]
+        findings = json.loads(answer("/api/v1/health"))["findings"]
+        levels = {finding["part"]: finding["level"] for finding in findings}
+        assert levels["scheduler"] == "not well"
+        assert SCHEDULER_REASON in answer("/")
+    wait_until(lambda: "burnish_scheduler_silent 0.0" in answer("/metrics"), what="its return")
 
 
 def test_a_writer_that_is_stopped_is_told_until_it_goes_on(
@@ -105,3 +132,4 @@ def test_a_writer_that_is_stopped_is_told_until_it_goes_on(
 
     wait_until(is_done, what="the request that waited")
     assert 'burnish_device_silent{device="outbox"} 0.0' in answer("/metrics")
+    expect_silent_scheduler_told(service, answer)

@@ -389,6 +389,7 @@ ALERTS = {
         "3m",
     ),
     "BurnishWriterSilent": (['burnish_device_silent{device="d"} 1x5'], "3m"),
+    "BurnishSchedulerSilent": (["burnish_scheduler_silent 1x5"], "3m"),
     "BurnishDeviceHeldUp": (
         [
             'burnish_device_works{device="d"} 0x10',

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,10 +108,7 @@ def import_(
     with open_file_set(existing(volume), keyring) as file_set:
         import_state = _state(volume, to, state)
         with (
-            output.if_interrupted(
-                f"interrupted; what {to or 'this service'} has taken stays there",
-                "the same command sends the others",
-            ),
+            _told_if_interrupted(to),
             _destination(file_set, selection, to, config) as destination,
             output.progress_bar() as progress,
         ):
@@ -126,6 +123,13 @@ def import_(
     if not result.complete:
         unreached = result.stopped and not result.accepted and not result.before
         raise typer.Exit(exits.EXITS[OperatorError] if unreached else exits.NOT_ALL_IMPORTED)
+
+
+def _told_if_interrupted(to: str) -> AbstractContextManager[None]:
+    return output.if_interrupted(
+        f"interrupted; what {to or 'this service'} has taken stays there",
+        "the same command sends the others",
+    )
 
 
 def _state(volume: Path, to: str, state: Path | None) -> "ImportState":

@@ -528,6 +528,15 @@ class DeviceState(Table):
     silence: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
+class SignOfLife(Table):
+    """When a role of the service last showed that it runs."""
+
+    __tablename__ = "sign_of_life"
+
+    role: Mapped[str] = mapped_column(String(32), primary_key=True)
+    at: Mapped[datetime]
+
+
 class DatabaseIdentity(Table):
     """The identity of this database in the register of the storage root: one row, or none yet."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from burnish import service_lock
-from burnish.db import devices
+from burnish.db import devices, signs_of_life
 from burnish.db.tables import NoticeReceiver, Piece
 from burnish.request import listing
 from burnish.request.listing import RequestFilter
@@ -58,6 +58,7 @@ def health(session: Session, settings: Settings) -> Health:
     counts = listing.counts(session)
     findings = (
         _service(settings),
+        *_scheduler(session, settings),
         _disk(settings),
         *(_device(session, device.name) for device in settings.devices),
         _waiting_for_person(session, counts[RequestGroup.NEEDS_PERSON]),
@@ -74,6 +75,16 @@ def _service(settings: Settings) -> HealthFinding:
     if service_lock.is_serving(settings.storage.root):
         return HealthFinding("service", Level.WELL, "runs")
     return HealthFinding("service", Level.UNWELL, "does not run", "burnish serve")
+
+
+def _scheduler(session: Session, settings: Settings) -> tuple[HealthFinding, ...]:
+    """Whether the scheduler gives signs of life; nothing if the service does not run."""
+    if not service_lock.is_serving(settings.storage.root):
+        return ()
+    silence = signs_of_life.scheduler_silence(session, settings.notify.silent_after)
+    if silence is None:
+        return (HealthFinding("scheduler", Level.WELL, "runs"),)
+    return (HealthFinding("scheduler", Level.UNWELL, silence.text, silence.remedy),)
 
 
 def _disk(settings: Settings) -> HealthFinding:

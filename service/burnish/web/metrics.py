@@ -43,7 +43,7 @@ def readyz(request: Request) -> Response:
     """Whether database, storage and disk let the service work; 503 if not."""
     context = context_of(request)
     conditions = measures.readiness(context.database, context.settings)
-    is_ready = not any(condition.problem for condition in conditions)
+    is_ready = not any(condition.problem and condition.prevents_work for condition in conditions)
     return JSONResponse(
         {
             "ready": is_ready,
@@ -201,6 +201,11 @@ def _equipment(measured: Measures) -> Iterator[Metric]:
     yield works
     yield paused
     yield silent
+    yield GaugeMetricFamily(
+        "burnish_scheduler_silent",
+        "1 if the scheduler gives no sign of life.",
+        int(measured.scheduler_is_silent),
+    )
     for name, text, value in (
         ("commitments_open", "Storage Commitments without a report.", measured.open_commitments),
         ("registered_media", "Pieces in the register of media.", measured.registered),

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from burnish import devices
+from burnish.db import signs_of_life
 from burnish.db.session import Database
 from burnish.request import event_feed, listing
 from burnish.request.listing import RequestFilter
@@ -44,15 +45,21 @@ def _values(settings: Settings, database: Database) -> Mapping[str, Any]:
                 for group, limit in _SHOWN.items()
             },
             "devices": devices.views(session, settings),
+            "silence": signs_of_life.scheduler_silence(session, settings.notify.silent_after),
             "ae_title": settings.dicom.ae_title,
             "dicom_port": settings.dicom.port,
         }
 
 
 def _topic(settings: Settings) -> Topic:
+    def of_page(database: Database) -> Hashable:
+        with database.reading() as session:
+            silence = signs_of_life.scheduler_silence(session, settings.notify.silent_after)
+        return fingerprint(database), silence
+
     return Topic(
         "now_content.html",
-        fingerprint,
+        of_page,
         lambda database, _sees_patients: _values(settings, database),
     )
 
