@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal, select
 from sqlalchemy.orm import Session
 
 from burnish.contradictions import find_contradictions
@@ -59,7 +59,7 @@ def arrivals(
         # some that are marked as open are requested by now
         looked_at = session.execute(_open_studies(position).limit(limit)).all()
         open_ids = [row.id for row in looked_at]
-        for row in session.execute(_unrequested_of(open_ids)):
+        for row in session.execute(_unrequested_of(open_ids, with_orders=bool(orders))):
             rows.setdefault(row[0], []).append(row[1:])
         listed_ids += [study_id for study_id in open_ids if study_id in rows]
         if len(looked_at) < limit:
@@ -116,7 +116,7 @@ def _contradictions_within(
     """Where the instances of one study contradict each other, by Study Instance UID."""
     headers: dict[str, list[InstanceHeader]] = {}
     uids = {hit.study_instance_uid for hit in hits}
-    for header in instance_listing.distinct_headers_of_studies(session, sorted(uids)):
+    for header in instance_listing.distinct_patients_of_studies(session, sorted(uids)):
         headers.setdefault(header.study_instance_uid, []).append(header)
     return {
         uid: tuple(
@@ -166,8 +166,12 @@ def fingerprint(session: Session) -> tuple[Any, ...]:
     return tuple(session.execute(select(last_id, last_received)).one())
 
 
-def _unrequested_of(study_ids: Sequence[int]) -> Any:
-    """For each study and sender: what nobody has requested of it, and of that, what nobody ever."""
+def _unrequested_of(study_ids: Sequence[int], *, with_orders: bool) -> Any:
+    """For each study and sender: what nobody has requested of it, and of that, what nobody ever.
+
+    The latter is for standing orders only, and 0 without them.
+    """
+    never_requested = func.count().filter(~known_studies.is_referenced())
     return (
         select(
             KnownStudy.id,
@@ -176,7 +180,7 @@ def _unrequested_of(study_ids: Sequence[int]) -> Any:
             func.count(),
             func.sum(Instance.size),
             func.max(Instance.received_at),
-            func.count().filter(~known_studies.is_referenced()),
+            never_requested if with_orders else literal(0),
         )
         .select_from(KnownStudy)
         .join(Instance, known_studies.is_of_study())

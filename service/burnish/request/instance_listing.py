@@ -18,6 +18,31 @@ from burnish.wording import quantity
 
 #: The most values in one IN condition.
 _BATCH = 500
+#: What instances of a study say of patient and study; keys of the series are among `entity_keys`.
+_PATIENT_AND_STUDY = (
+    "study_instance_uid",
+    "patient_id",
+    "issuer_of_patient_id",
+    "patient_name",
+    "entity_keys",
+)
+_NOTHING_KNOWN = InstanceHeader(
+    sop_instance_uid="",
+    instance_number=None,
+    record_keys=b"",
+    sop_class_uid="",
+    study_instance_uid="",
+    series_instance_uid="",
+    patient_id="",
+    issuer_of_patient_id="",
+    patient_name="",
+    study_date="",
+    study_time="",
+    modality="",
+    series_number=None,
+    directory_record_type="",
+    entity_keys=b"",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +320,24 @@ def distinct_headers(session: Session, sop_instance_uids: Sequence[str]) -> list
     return _distinct_headers(session, Instance.sop_instance_uid, sop_instance_uids)
 
 
-def distinct_headers_of_studies(
+def distinct_patients_of_studies(
     session: Session, study_instance_uids: Sequence[str]
 ) -> list[InstanceHeader]:
-    """The same for all instances of some studies."""
-    return _distinct_headers(session, Instance.study_instance_uid, study_instance_uids)
+    """One header for each difference in what instances of a study say of patient and study.
+
+    The headers tell nothing of the series: to compare that, too, of each of the thousands of
+    instances of large studies takes as long as to read them.
+    """
+    columns = [getattr(Instance, name) for name in _PATIENT_AND_STUDY]
+    headers: list[InstanceHeader] = []
+    for start in range(0, len(study_instance_uids), _BATCH):
+        is_of_studies = Instance.study_instance_uid.in_(study_instance_uids[start : start + _BATCH])
+        query = select(*columns).where(is_of_studies, Instance.is_newest()).distinct()
+        headers += [
+            _NOTHING_KNOWN._replace(**dict(zip(_PATIENT_AND_STUDY, row, strict=True)))
+            for row in session.execute(query)
+        ]
+    return headers
 
 
 def _distinct_headers(

@@ -136,7 +136,7 @@ def test_a_service_that_can_work_is_ready(web: WebGround) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "ready": True,
-        "checks": {"database": "ok", "storage": "ok", "disk": "ok"},
+        "checks": {"database": "ok", "storage": "ok", "disk": "ok", "scheduler": "ok"},
     }
 
 
