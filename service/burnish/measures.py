@@ -117,13 +117,11 @@ def measure(session: Session, settings: Settings) -> Measures:
     counts: dict[tuple[str, str], Counted] = {}
     requests: dict[tuple[str, str], int] = {}
     oldest: dict[str, float] = {}
-    pieces: dict[str, int] = {}
+    by_name: dict[str, dict[str, int]] = {"piece": {}, "segment": {}}
     devices = {device.name: True for device in settings.devices}
     paused, silent = dict.fromkeys(devices, False), dict.fromkeys(devices, False)
     notices = _no_notices(settings)
-    indexed: dict[str, int] = {}
-    numbers = {"commitment": 0, "registered": 0}
-    scheduler_seen_at: datetime | None = None
+    numbers, is_silent = {"commitment": 0, "registered": 0}, False
     for kind, name, label, count, amount, at in session.execute(_QUERY):
         if kind == "tally":
             counts[name, label] = Counted(count, amount)
@@ -132,38 +130,35 @@ def measure(session: Session, settings: Settings) -> Measures:
             if at is not None:
                 age = (now - _utc(at)).total_seconds()
                 oldest[name] = max(oldest.get(name, 0.0), age)
-        elif kind == "piece":
-            pieces[name] = count
         elif kind == "device" and name in devices:
             paused[name], silent[name] = bool(count), bool(amount)
             devices[name] = label == ExecutionStatusInfo.NORMAL and not count and not amount
         elif kind == "sign of life":
-            scheduler_seen_at = _utc(at)
-        elif kind == "segment":
-            indexed[name] = count
+            is_silent = now - _utc(at) > settings.notify.silent_after
+        elif kind in by_name:
+            by_name[kind][name] = count
         elif kind in ("notice", "waiting", "failing"):
             _add_notices(notices, kind, name, count)
         elif kind in numbers:
             numbers[kind] = count
     usage = shutil.disk_usage(settings.storage.root)
-    counters = read_counters(settings.storage.root / COUNTERS_FOLDER)
     return Measures(
         tallies=counts,
-        counters={key: Counted(count, amount) for key, (count, amount) in counters.items()},
+        counters=_counters(settings.storage.root),
         requests=requests,
         oldest=oldest,
-        pieces=pieces,
+        pieces=by_name["piece"],
         devices=devices,
         paused=paused,
         silent=silent,
-        scheduler_is_silent=_is_silent(scheduler_seen_at, now, settings),
+        scheduler_is_silent=is_silent,
         open_commitments=numbers["commitment"],
         notices=notices,
         registered=numbers["registered"],
         disk_total=usage.total,
         disk_free=usage.free,
         high_water=settings.storage.high_water,
-        bytes_without_rows=_bytes_without_rows(settings.storage.root, indexed),
+        bytes_without_rows=_bytes_without_rows(settings.storage.root, by_name["segment"]),
     )
 
 
@@ -262,8 +257,9 @@ def _bytes_without_rows(root: Path, indexed: dict[str, int]) -> int:
     return total
 
 
-def _is_silent(seen_at: datetime | None, now: datetime, settings: Settings) -> bool:
-    return seen_at is not None and now - seen_at > settings.notify.silent_after
+def _counters(root: Path) -> dict[Key, Counted]:
+    counters = read_counters(root / COUNTERS_FOLDER)
+    return {key: Counted(count, amount) for key, (count, amount) in counters.items()}
 
 
 def _utc(at: datetime | str) -> datetime:
