@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from burnish.conformance import media_creation_tables, network_tables, status_tables
+from burnish.conformance import (
+    media_creation_tables,
+    network_tables,
+    requested_associations,
+    status_tables,
+)
 from burnish.conformance.document import StatementTable
 from burnish.conformance.names import tag_text, uid_name
 from burnish.scp import messages
@@ -159,9 +164,9 @@ class _Checks:
         if abstract_syntax not in _REQUESTS:
             return ""  # a SOP Class of the instances that are sent or fetched
         tables = (
-            network_tables.proposed_contexts_of_retrieval(),
-            network_tables.proposed_contexts_of_reports(),
-            network_tables.proposed_contexts_of_tests(),
+            requested_associations.proposed_contexts_of_retrieval(),
+            requested_associations.proposed_contexts_of_reports(),
+            requested_associations.proposed_contexts_of_tests(),
         )
         listed = [
             [part.rpartition(" ")[2] for part in row[2].split("; ")]

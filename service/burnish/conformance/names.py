@@ -1,5 +1,6 @@
 """Surface: names of the standard: of UIDs (PS3.6 A), attributes (PS3.6 6), and values in words."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from pydicom._uid_dict import UID_dictionary
@@ -18,6 +19,11 @@ def uid_name(uid: str) -> str:
         return "private" if not uid.startswith("1.2.840.10008.") else uid
     name = UID(uid).name.removesuffix(" UID").removesuffix(" SOP Class")
     return f"{name} (Retired)" if entry[3] and "(Retired)" not in name else name
+
+
+def syntax_names(uids: Sequence[str]) -> str:
+    """The names of transfer syntaxes, each with its UID."""
+    return "; ".join(f"{uid_name(uid)} {uid}" for uid in uids)
 
 
 def numeric_order(uid: str) -> list[int]:

@@ -1,16 +1,12 @@
 """Surface: tables of a statement on the network: SOP Classes, contexts, associations, time-outs."""
 
-from collections.abc import Sequence
-
 from burnish.access import outgoing_associations, peer_test, storage_classes, storage_scu
 from burnish.access.tls import TLS_PROFILES
 from burnish.conformance.document import StatementTable
 from burnish.conformance.names import (
-    attribute_name,
     duration,
     numeric_order,
-    tag_of,
-    tag_text,
+    syntax_names,
     uid_name,
 )
 from burnish.conformance.site_tables import sop_class_names
@@ -19,8 +15,6 @@ from burnish.request import archive_studies, fetch_missing, query_retrieve
 from burnish.scp import event_reports, negotiation, upper_layer
 from burnish.settings import PeerSettings, Settings
 from burnish.vocabulary import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
     MEDIA_CREATION_MANAGEMENT,
     STORAGE_COMMITMENT_PUSH_MODEL,
     STUDY_ROOT_FIND,
@@ -38,8 +32,6 @@ _SERVICES = (
     (MEDIA_CREATION_MANAGEMENT, "Print Management", False, True),
 )
 _ACCEPTED_SERVICES = (VERIFICATION, MEDIA_CREATION_MANAGEMENT, STORAGE_COMMITMENT_PUSH_MODEL)
-#: The presentation contexts that Burnish proposes for reports, in this order.
-_REPORT_SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
 
 def _yes(value: bool) -> str:
@@ -99,13 +91,9 @@ def transfer_syntaxes() -> StatementTable:
     )
 
 
-def _syntaxes(uids: Sequence[str]) -> str:
-    return "; ".join(f"{uid_name(uid)} {uid}" for uid in uids)
-
-
 def accepted_contexts() -> StatementTable:
     """The presentation contexts that are accepted (PS3.2 A.4.2.1.4)."""
-    syntaxes = _syntaxes(sorted(negotiation.DIMSE_N_TRANSFER_SYNTAXES, key=numeric_order))
+    syntaxes = syntax_names(sorted(negotiation.DIMSE_N_TRANSFER_SYNTAXES, key=numeric_order))
     rows = [
         (uid_name(uid), uid, syntaxes, "SCP", "None", _operation(uid)) for uid in _ACCEPTED_SERVICES
     ]
@@ -184,7 +172,7 @@ def extended_negotiation() -> StatementTable:
                 "SOP Class Common Extended Negotiation",
                 "a SOP Class with the Storage or Non-Patient Object Storage Service Class is"
                 " accepted as Storage, also if it is private; never answered (PS3.7 D.3.3.6)",
-                "not proposed",
+                "proposed for private SOP Classes of media that are sent, as Storage",
             ),
             (
                 "User Identity Negotiation",
@@ -413,161 +401,6 @@ def _time_outs_as_requestor(settings: Settings) -> list[tuple[str, str, str]]:
             "`storage_commitment.give_up_after`",
         ),
     ]
-
-
-def proposed_contexts_of_retrieval() -> StatementTable:
-    """The presentation contexts that the Query/Retrieve SCU proposes."""
-    uncompressed = _syntaxes(query_retrieve.UNCOMPRESSED)
-    compressed = _syntaxes(query_retrieve.COMPRESSED)
-    relational = "relational queries"
-    return StatementTable.of(
-        "Presentation contexts proposed to retrieve instances",
-        ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
-        [
-            (uid_name(STUDY_ROOT_FIND), STUDY_ROOT_FIND, uncompressed, "SCU", relational),
-            (
-                f"{uid_name(STUDY_ROOT_MOVE)}, with `retrieval.method = C-MOVE`",
-                STUDY_ROOT_MOVE,
-                uncompressed,
-                "SCU",
-                "None",
-            ),
-            (
-                f"{uid_name(STUDY_ROOT_GET)}, with `retrieval.method = C-GET`",
-                STUDY_ROOT_GET,
-                uncompressed,
-                "SCU",
-                "None",
-            ),
-            (
-                "with C-GET: each SOP Class of the missing instances, at most"
-                f" {query_retrieve.MAXIMUM_SOP_CLASSES} in one association",
-                "as requested",
-                f"in one context: {uncompressed}; in a context of its own each: {compressed}",
-                "SCP",
-                "role selection",
-            ),
-        ],
-    )
-
-
-def proposed_contexts_of_reports() -> StatementTable:
-    """The presentation contexts that are proposed to report commitments."""
-    uid = STORAGE_COMMITMENT_PUSH_MODEL
-    return StatementTable.of(
-        "Presentation contexts proposed to report commitments",
-        ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
-        [(uid_name(uid), uid, _syntaxes(_REPORT_SYNTAXES), "SCP", "role selection")],
-    )
-
-
-def proposed_contexts_of_sending() -> StatementTable:
-    """The presentation contexts that the Storage SCU proposes."""
-    return StatementTable.of(
-        "Presentation contexts proposed to send instances",
-        ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
-        [
-            (
-                "each SOP Class of the volume, in a context for each of its transfer syntaxes, at"
-                f" most {storage_scu.MAXIMUM_CONTEXTS}",
-                "that of the instances",
-                "that of the instances, one in each context",
-                "SCU",
-                "for private SOP Classes: Common Extended Negotiation, as Storage",
-            )
-        ],
-    )
-
-
-def proposed_contexts_of_tests() -> StatementTable:
-    """The presentation contexts that are proposed to test a peer."""
-    return StatementTable.of(
-        "Presentation contexts proposed to test a peer",
-        ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
-        [
-            (
-                uid_name(VERIFICATION),
-                VERIFICATION,
-                _syntaxes(peer_test.VERIFICATION_SYNTAXES),
-                "SCU",
-                "None",
-            ),
-            (
-                "or the Storage SOP Class of the instance that is sent",
-                "that of the instance",
-                "that of the instance",
-                "SCU",
-                "None",
-            ),
-        ],
-    )
-
-
-#: Keys by which people search studies at an archive; of the others the value is asked for.
-_SEARCHED_BY = ("PatientID", "AccessionNumber")
-
-
-def _keys_of_chosen_studies() -> list[tuple[str, str, str, str, str]]:
-    """The keys of the queries for studies that people look for and choose."""
-    rows = []
-    for keyword in query_retrieve.STUDY_KEYWORDS:
-        tag = tag_of(keyword)
-        matching = "single value or universal" if keyword in _SEARCHED_BY else "universal"
-        rows.append(("STUDY", attribute_name(tag), tag_text(tag), matching, "studies for people"))
-    rows.append(("STUDY", "Study Instance UID", "(0020,000D)", "single value", "chosen studies"))
-    rows.append(("IMAGE", "SOP Class UID", "(0008,0016)", "universal", "chosen studies"))
-    return rows
-
-
-def query_keys() -> StatementTable:
-    """The keys of queries."""
-    return StatementTable.of(
-        "Keys of C-FIND requests",
-        ("Level", "Attribute", "Tag", "Type of matching", "When"),
-        [
-            ("STUDY", "Patient ID", "(0010,0020)", "single value", "patients of the request"),
-            (
-                "STUDY",
-                "Study Date",
-                "(0008,0020)",
-                "range",
-                "only with `retrieval.recent_days`",
-            ),
-            ("STUDY", "Study Instance UID", "(0020,000D)", "universal", "always"),
-            ("SERIES", "Study Instance UID", "(0020,000D)", "single value", "always"),
-            ("SERIES", "Series Instance UID", "(0020,000E)", "universal", "always"),
-            ("IMAGE", "Study Instance UID", "(0020,000D)", "single value or universal", "always"),
-            ("IMAGE", "Series Instance UID", "(0020,000E)", "single value or universal", "always"),
-            (
-                "IMAGE",
-                "SOP Instance UID",
-                "(0008,0018)",
-                f"list of at most {query_retrieve.MAXIMUM_UIDS} UIDs, or universal",
-                "always",
-            ),
-            *_keys_of_chosen_studies(),
-        ],
-    )
-
-
-def communication_failures() -> StatementTable:
-    """The actions when communication fails (PS3.2 A.4.2.1.3)."""
-    retried = "the archive is asked again after `retrieval.retry_after`; the request stays PENDING"
-    again = "the report is sent again on another association, as after a failure"
-    return StatementTable.of(
-        "Communication failures",
-        ("Failure", "While instances are retrieved", "While commitments are reported"),
-        [
-            ("no connection, or the association is rejected", retried, again),
-            ("no response within the time-out", f"the association is aborted; {retried}", again),
-            ("the association is aborted by the peer or the network", retried, again),
-            (
-                "the peer accepts none of the presentation contexts",
-                retried,
-                "as a failure of each report",
-            ),
-        ],
-    )
 
 
 def remote_aes(settings: Settings) -> StatementTable:
