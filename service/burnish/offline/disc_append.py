@@ -30,8 +30,9 @@ from burnish.offline.renewed_pages import InstanceOnDisc
 from burnish.plan.attempts import Attempt
 from burnish.plan.candidates import Candidate
 from burnish.plan.grouping import group_into_series
-from burnish.plan.media_plan import Refusal, Terms, damage_remark, list_candidates
+from burnish.plan.media_plan import Refusal, Terms, list_candidates
 from burnish.plan.profile_choice import Choice
+from burnish.plan.remarks import damage_remark
 from burnish.plan.source_instances import SourceInstance
 from burnish.plan.volumes import assign_file_ids
 from burnish.secure_files import open_secure

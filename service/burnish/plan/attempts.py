@@ -19,6 +19,8 @@ _BEST_LOSSLESS_RATIO, _BEST_LOSSY_RATIO = 16, 64
 Pairs = Sequence[tuple[SourceInstance, ApplicationProfile]]
 #: The conversions that failed, by the id of the instance and the transfer syntax.
 FailedConversions = Mapping[tuple[int, str], InstanceFailure]
+#: Why instances cannot be on media as planned.
+Failures = Mapping[SourceInstance, InstanceFailure]
 
 
 @dataclass(frozen=True, slots=True)

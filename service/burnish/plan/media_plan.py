@@ -17,18 +17,24 @@ from burnish.content.model import Rendition
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.content.rendition import RenditionOptions
 from burnish.contradictions import Contradiction
-from burnish.dicomdir.keys import MODALITY, PATIENT_ID, STUDY_DATE
 from burnish.dicomdir.profile_keys import icon_rule
 from burnish.dicomdir.stand_ins import stand_ins
 from burnish.instance_header import instance_faults
 from burnish.instance_header.element_checks import attribute
 from burnish.media import MEDIA
 from burnish.plan import eligibility
-from burnish.plan.attempts import Attempt, Conversion, FailedConversions, needed_conversions
+from burnish.plan.attempts import (
+    Attempt,
+    Conversion,
+    FailedConversions,
+    Failures,
+    needed_conversions,
+)
 from burnish.plan.candidates import Candidate
 from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.grouping import Series, group_into_series
 from burnish.plan.profile_choice import Choice
+from burnish.plan.remarks import damage_remark, reasons_by_uid, remarks_of_set
 from burnish.plan.set_content import SetContent
 from burnish.plan.source_instances import Icon, SourceInstance
 from burnish.plan.volumes import PlannedVolume, divide_into_volumes, fewest_volumes
@@ -45,15 +51,9 @@ _REMEDY_OF_CONVERSION = (
     " if they are not, request a profile that permits their transfer syntax"
 )
 
-#: Keys that people read, and would take for true (PS3.3 F.5).
-_TELLING_KEYS = frozenset({PATIENT_ID, STUDY_DATE, MODALITY})
-#: The most instances that a remark names.
-_MOST_NAMED = 20
-
 #: What becomes of damaged instances: the request fails, they are put on media as they are, or the
 #: media are made of the others.
 DamagedImages = Literal["refuse", "keep", "leave_out"]
-Failures = Mapping[SourceInstance, InstanceFailure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,10 @@ def plan_media(  # noqa: PLR0917
     absent_keys = stand_ins([instance.header for instance in instances])
     outcome: Plan | Refusal | None = None
     for attempt in attempts:
-        attempt_terms = terms.with_remarks(_remarks(instances, terms, damaged, absent_keys))
+        remarks = remarks_of_set(
+            instances, terms.contradictions, damaged, terms.left_out, absent_keys
+        )
+        attempt_terms = terms.with_remarks(remarks)
         plan_attempt = partial(
             _plan_attempt,
             terms=attempt_terms,
@@ -218,7 +221,7 @@ def plan_media(  # noqa: PLR0917
     if isinstance(outcome, Plan):
         outcome = replace(
             outcome,
-            damage=damage_remark(_by_uid(damaged)),
+            damage=damage_remark(reasons_by_uid(damaged)),
             left_out=terms.left_out,
             stand_ins=", ".join(map(attribute, absent_keys)),
         )
@@ -250,67 +253,6 @@ def _damaged(instances: Sequence[SourceInstance]) -> Failures:
         for instance in instances
         if instance.header.fault and instance_faults.prevents_media(instance.header.fault)
     }
-
-
-def _remarks(
-    instances: Sequence[SourceInstance],
-    terms: Terms,
-    damaged: Failures,
-    absent_keys: Sequence[int],
-) -> Iterable[str]:
-    """The remarks in README.TXT."""
-    for contradiction in terms.contradictions:
-        yield contradiction.remark
-    faults = [source.header.fault for source in instances if source.header.fault]
-    empty = sum(map(instance_faults.has_no_pixel_data, faults))
-    if empty:
-        yield f"{quantity(empty, 'image')} of this set without pixel data: a viewer shows nothing."
-    doubtful = sum(map(instance_faults.has_doubtful_text, faults))
-    if doubtful:
-        yield (
-            f"Text of {quantity(doubtful, 'instance')} of this set is not in the character set that"
-            " the instance names. It is on the media as received; names may be shown wrong. A byte"
-            " that cannot be shown is printed as \\ and three digits."
-        )
-    if damaged:
-        yield damage_remark(_by_uid(damaged))
-    if terms.left_out:
-        yield left_out_remark(terms.left_out)
-    absent = [attribute(tag) for tag in absent_keys if tag in _TELLING_KEYS]
-    if absent:
-        yield (
-            f"Images of this set have no {', '.join(absent)}. What a viewer shows of that stands in"
-            " for the missing value: UNKNOWN and digits, 1900-01-01, 00:00:00 or OT."
-        )
-
-
-def damage_remark(damaged: Mapping[str, str]) -> str:
-    """Which images are on the media although damaged: faults by SOP Instance UID."""
-    if not damaged:
-        return ""
-    return (
-        f"{quantity(len(damaged), 'image')} of this set damaged, and on the media as received."
-        f" A viewer may show nothing of it, or something wrong: {_named(damaged)}."
-    )
-
-
-def left_out_remark(left_out: Failures) -> str:
-    """Which damaged instances of the request are not on the media."""
-    number = quantity(len(left_out), "image")
-    return f"{number} of this set damaged and NOT on the media: {_named(_by_uid(left_out))}."
-
-
-def _by_uid(failures: Failures) -> dict[str, str]:
-    """The reasons by SOP Instance UID."""
-    return {instance.header.sop_instance_uid: failure.why for instance, failure in failures.items()}
-
-
-def _named(reasons: Mapping[str, str]) -> str:
-    """Each instance with its reason."""
-    named = [f"{uid} ({why})" for uid, why in list(reasons.items())[:_MOST_NAMED]]
-    if len(reasons) > len(named):
-        named.append(f"and {len(reasons) - len(named)} more")
-    return ", ".join(named)
 
 
 def _contradiction_refusal(instances: Sequence[SourceInstance], terms: Terms) -> Refusal:

@@ -32,10 +32,11 @@ from burnish.db.tables import (
 from burnish.errors import Conflict
 from burnish.identifiers import new_uid
 from burnish.instance_header import instance_faults
-from burnish.plan.attempts import number_compressed_with_loss
+from burnish.plan.attempts import Failures, number_compressed_with_loss
 from burnish.plan.conversion import Converted
 from burnish.plan.eligibility import kind_of
-from burnish.plan.media_plan import Failures, Plan, Refusal, left_out_remark, merge_refusals
+from burnish.plan.media_plan import Plan, Refusal, merge_refusals
+from burnish.plan.remarks import left_out_remark
 from burnish.plan.source_instances import InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedVolume, numbered_file_set_id
 from burnish.values import OWN_FIELDS, InstanceHeader

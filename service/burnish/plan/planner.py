@@ -22,13 +22,12 @@ from burnish.errors import BurnishError, InvalidSettings, OutOfResources
 from burnish.instance_header import instance_faults
 from burnish.instance_header.examination import examine
 from burnish.plan import persist, profile_choice
-from burnish.plan.attempts import possible_attempts
+from burnish.plan.attempts import Failures, possible_attempts
 from burnish.plan.conversion import Conversions, Converted
 from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.icon_images import IconImages
 from burnish.plan.media_plan import (
     DamagedImages,
-    Failures,
     Plan,
     Refusal,
     Terms,
