@@ -294,6 +294,8 @@ class _Examination:
                 return
             if meta.sop_class_uid == MEDIA_STORAGE_DIRECTORY_STORAGE:
                 message = "it is a second DICOMDIR; the only one is DICOMDIR in the root"
+                if "DICOMDIR" not in map(str.upper, self._volume.files()):
+                    message = "it is not in the root; verify its folder alone to have it examined"
                 self._faults.add(FaultCode.DICOMDIR_MISPLACED, name, message)
                 return
             self._instances += 1

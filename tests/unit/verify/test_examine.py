@@ -335,6 +335,16 @@ def test_a_volume_without_a_dicomdir_has_faults() -> None:
     assert {fault.code for fault in report.faults[1:]} == {FaultCode.FILE_UNREFERENCED}
 
 
+def test_a_dicomdir_that_lies_in_a_folder_is_told_as_such() -> None:
+    files = SampleVolume().volume().contents
+    volume = MemoryVolume({f"CD1\\{name}": content for name, content in files.items()})
+    faults = {fault.code: fault for fault in examine_volume(volume).faults}
+    assert FaultCode.DICOMDIR_ABSENT in faults
+    misplaced = faults[FaultCode.DICOMDIR_MISPLACED]
+    assert misplaced.where == "CD1\\DICOMDIR"
+    assert "verify its folder alone" in misplaced.message
+
+
 def test_a_disc_that_is_mounted_in_lower_case_has_no_fault() -> None:
     """Linux shows the names of a plain ISO 9660 volume in this way."""
     volume = SampleVolume().volume()
