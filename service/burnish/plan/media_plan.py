@@ -90,8 +90,13 @@ class Terms:
             contradiction.text for contradiction in self.contradictions if contradiction.apart
         )
 
-    def with_remarks(self, remarks: Iterable[str]) -> "Terms":
-        """The same, with remarks in README.TXT."""
+    def with_remarks_on(
+        self, instances: Sequence[SourceInstance], damaged: Failures, absent_keys: Sequence[int]
+    ) -> "Terms":
+        """The same, with remarks on the instances in README.TXT."""
+        remarks = remarks_of_set(
+            instances, self.contradictions, damaged, self.left_out, absent_keys
+        )
         details = replace(self.readme_details, remarks=tuple(remarks))
         return replace(self, readme_details=details)
 
@@ -194,10 +199,7 @@ def plan_media(  # noqa: PLR0917
     absent_keys = stand_ins([instance.header for instance in instances])
     outcome: Plan | Refusal | None = None
     for attempt in attempts:
-        remarks = remarks_of_set(
-            instances, terms.contradictions, damaged, terms.left_out, absent_keys
-        )
-        attempt_terms = terms.with_remarks(remarks)
+        attempt_terms = terms.with_remarks_on(instances, damaged, absent_keys)
         plan_attempt = partial(
             _plan_attempt,
             terms=attempt_terms,
