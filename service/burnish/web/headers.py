@@ -30,6 +30,7 @@ _NOT_STORED = (b"cache-control", b"no-store")
 #: The addresses of these files change with their content.
 _KEPT = (b"cache-control", b"public, max-age=604800")
 _STATIC = "/static/"
+_FOR_PROGRAMS = "/api/"
 #: The most bytes of a body that is read as a whole: 100,000 UIDs are half of it.
 _LONGEST_BODY = 16 * 1024 * 1024
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -100,7 +101,8 @@ def check_origin(request: Request) -> None:
 
     A request with a token does not come from a browser by itself. All others that change something
     carry the token of their session in X-CSRF-Token; before there is a session, the header that
-    htmx adds is enough, since no other site can make a browser send it.
+    htmx adds is enough, since no other site can make a browser send it. A call of a program without
+    a valid token is not looked at: it may do nothing, and is told that it needs one.
     """
     if request.method in _SAFE_METHODS:
         return
@@ -110,6 +112,8 @@ def check_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise NotAuthorized("the request comes from a page of another site")
+    if visitor.role is None and request.url.path.startswith(_FOR_PROGRAMS):
+        return
     if visitor.role is None:
         is_own = request.headers.get("hx-request") == "true"
     else:
