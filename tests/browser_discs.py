@@ -103,8 +103,8 @@ class DiscOfViewer:
         for pack, count in enumerate(counts, 1):
             body = b"".join(lines[start : start + count])
             start += count
-            script = pixel_packs.pack_prefix(folder, pack) + body + pixel_packs.pack_suffix()
-            self._put(viewer_data.pack_name(folder, pack), script)
+            content = pixel_packs.pack_prefix(folder, pack) + body + pixel_packs.pack_suffix()
+            self._put(viewer_data.pack_name(folder, pack), content)
         first = data_sets[0]
         return viewer_data.ViewedSeries(
             folder,

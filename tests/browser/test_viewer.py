@@ -786,7 +786,7 @@ def test_a_damaged_pack_is_said_and_never_shown_as_values(view: View) -> None:
     ]
     viewer = view(*noise, at_ease=False)
     viewer.until_true_values()
-    pack = viewer.folder / "VIEWER" / "S0000001" / "P0000001.JS"
+    pack = viewer.folder / "VIEWER" / "S0000001" / "P0000001.HTM"
     content = bytearray(pack.read_bytes())
     start = "function(){/*".encode("utf-16-le")
     before = bytes(content).split(start)
@@ -803,7 +803,7 @@ def test_a_damaged_pack_is_said_and_never_shown_as_values(view: View) -> None:
 
 def test_a_pack_of_other_images_is_never_shown_as_values(view: View) -> None:
     viewer = view(*material.ct_volume(), at_ease=False)
-    pack = viewer.folder / "VIEWER" / "S0000001" / "P0000001.JS"
+    pack = viewer.folder / "VIEWER" / "S0000001" / "P0000001.HTM"
     end = "*/},\n".encode("utf-16-le")
     first, _, *others = pack.read_bytes().split(end)
     pack.write_bytes(end.join([first, *others]))
@@ -814,7 +814,7 @@ def test_a_pack_of_other_images_is_never_shown_as_values(view: View) -> None:
 
 def test_a_pack_that_is_missing_is_said(view: View) -> None:
     viewer = view(*material.ct_volume(), at_ease=False)
-    (viewer.folder / "VIEWER" / "S0000001" / "P0000001.JS").unlink()
+    (viewer.folder / "VIEWER" / "S0000001" / "P0000001.HTM").unlink()
     viewer = Viewer(viewer.browser, viewer.folder / "VIEWER" / "VIEWER.HTM")
     viewer.browser.until(f"{FIRST}.querySelector('.message').textContent.includes('damaged')")
     viewer.browser.until(f"!{FIRST}.querySelector('.picture').hidden")

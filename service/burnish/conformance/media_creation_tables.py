@@ -150,7 +150,8 @@ _CONTENT_MEANINGS: dict[IncludeNonDICOMObjects, str] = {
     " words",
     IncludeNonDICOMObjects.FOR_PHYSICIAN: "README.TXT, and pages with pictures",
     IncludeNonDICOMObjects.FOR_TEACHING: "README.TXT, and pages without identification; never the"
-    " viewer",
+    " viewer. README.TXT and labels name neither institution nor patients, whatever Label Using"
+    " Information Extracted From Instances says; Label Text is on labels alone",
     IncludeNonDICOMObjects.FOR_RESEARCH: "README.TXT, and MANIFEST.CSV and MANIFEST.JSN, which"
     " list the instances",
 }

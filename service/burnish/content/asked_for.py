@@ -14,7 +14,7 @@ Include Non-DICOM Objects (2200,0008) and Include Display Application (2200,0009
 from collections.abc import Mapping
 from pathlib import Path
 
-from burnish.content.content_terms import NO_CONTENT, ContentTerms, Site, read_logo
+from burnish.content.content_terms import ContentTerms, Site, read_logo
 from burnish.content.rendition import RenditionOptions
 from burnish.errors import InvalidSettings
 from burnish.identifiers import is_file_name
@@ -38,11 +38,12 @@ def content_terms(
     has_pages = settings.pages and not plain
     has_viewer = has_pages and settings.viewer and display_application and not teaching
     terms = ContentTerms(
-        audience if has_pages or plain else NO_CONTENT.audience,
+        audience,
         viewer=has_viewer,
         language=settings.language,
         site=site,
         instance_list=plain,
+        pages_wanted=has_pages,
         most_pictures=settings.pictures,
         rendition=RenditionOptions(
             settings.quality,

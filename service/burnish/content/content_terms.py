@@ -38,7 +38,8 @@ class ContentTerms:
     `audience` is Include Non-DICOM Objects (2200,0008). `viewer`: also the viewer; and the files of
     `applications`, by their names on the volume. Pages show at most about `most_pictures` of each
     series. With `fewest_volumes`, the viewer gets true pixel values only as far as that takes no
-    further volume. `instance_list`: for research also a list of all instances.
+    further volume. `instance_list`: for research also a list of all instances. `pages_wanted`: not,
+    if the site makes no pages or they have no room.
     `earlier_applications` are folders of programs that the disc to which instances are added holds.
     """
 
@@ -47,6 +48,7 @@ class ContentTerms:
     language: str = DEFAULT_LANGUAGE
     site: Site = field(default_factory=Site)
     instance_list: bool = True
+    pages_wanted: bool = True
     most_pictures: int = 200
     rendition: RenditionOptions = field(default_factory=RenditionOptions)
     fewest_volumes: bool = False
@@ -62,7 +64,8 @@ class ContentTerms:
     @property
     def pages(self) -> bool:
         """Whether there are pages, for which renditions are made."""
-        return self.audience not in (IncludeNonDICOMObjects.NO, IncludeNonDICOMObjects.FOR_RESEARCH)
+        without = (IncludeNonDICOMObjects.NO, IncludeNonDICOMObjects.FOR_RESEARCH)
+        return self.pages_wanted and self.audience not in without
 
     @property
     def readme(self) -> bool:
@@ -98,7 +101,7 @@ class ContentTerms:
         """The same without anything that is made of the instances, where there is no room."""
         return replace(
             self,
-            audience=IncludeNonDICOMObjects.FOR_RESEARCH,
+            pages_wanted=False,
             viewer=False,
             applications={},
             instance_list=False,

@@ -1,21 +1,29 @@
-"""Craft: the true pixel values of images as scripts that a browser can load from a disc.
+"""Craft: the true pixel values of images as files that a browser can load from a disc.
 
-A page that was opened from a disc (`file://`) may run scripts of its folder, but it may not read
-files. So pixel values arrive as text in scripts, the packs:
+A page that was opened from a disc (`file://`) may run scripts of its folder and show its pages, but
+it may not read files. So pixel values arrive as the text of packs. A pack is a script:
 
-    BURNISH_PACK(series, pack, [
+    <!--
+    BURNISH_PACK("series pack",[
     function(){/*block*/},
     function(){/*block*/},
     ]);
+    --><title>Pack</title><script src="../PACK.JS" charset="utf-8"></script>
+
+It is also a page, since scripts may have the signs of HTML comments at the beginning of lines. To a
+page, all blocks are in one comment, and PACK.JS sends their bytes to the page of the viewer.
+
+The two ways are for the memory of browsers. In Chromium, the text of comments in functions is in
+memory once, that of strings three times; and pages are freed late. Firefox keeps the text of
+scripts as long as a minute, and frees that of a comment of a page at once: it needs 150 to 200 MB
+less for 500 slices of 512 x 512.
 
 A pack is text in UTF-16, little-endian, with a byte order mark. Bytes stand in comments, two in
-each character, and the program reads the text of the functions: in Chromium, strings would be in
-memory three times, and comments are once. Browsers keep the text of scripts for a while; with one
-byte in each character, it would need twice the memory.
-
-The first character of a comment is the number of bytes that fill up the last one, "0" or "1". "*"
-starts an escape, so that no comment ends early: "*_" is "*", and "*" with U+0100 + n is U+D800 + n,
-a surrogate, which cannot stand alone. A pack is 3 % longer than its bytes (base64: 33 %).
+each character; with one in each, it would need twice the memory. The first character of a comment
+is the number of bytes that fill up the last one, "0" or "1". "*" starts an escape, so that no
+comment ends early, and none has a character that a browser would change: "*" with U+0100 + n is
+U+D800 + n, a surrogate, which cannot stand alone; "*" with U+0080 + n is U+0000, U+000D, "*" or
+"-". A pack is 3 % longer than its bytes (base64: 33 %).
 
 A block is a header of 24 bytes, then raw deflate. Numbers are little-endian:
 
@@ -51,17 +59,18 @@ _NEAR_STEP = 5
 #: An image with a smaller range of values is kept lossless.
 _NEAR_RANGE = 1024
 
-#: The character that starts an escape, and the first of the characters that cannot stand alone.
-_ESCAPE, _SURROGATES = ord("*"), 0xD800
-#: What follows an escape: this for the first surrogate, and so on.
-_SURROGATE_FOLLOWERS = 0x100
+#: The character that starts an escape, and what follows it in place of a character that cannot
+#: stand in a comment: this for the first of them, and so on.
+_ESCAPE = ord("*")
+_SURROGATES, _SURROGATE_FOLLOWERS = 0xD800, 0x100
+_OTHER_FOLLOWERS = 0x80
 
 
-def _script(text: str) -> bytes:
+def _text(text: str) -> bytes:
     return text.encode("utf-16-le")
 
 
-_SUFFIX = _script("]);\n")
+_SUFFIX = _text(']);\n--><title>Pack</title><script src="../PACK.JS" charset="utf-8"></script>\n')
 
 
 def encode_values(values: Any, *, near: bool = False) -> bytes:
@@ -173,23 +182,29 @@ def _byte_planes(numbers: Any) -> bytes:
     return b"".join((numbers >> shift).astype(np.uint8).tobytes() for shift in shifts)
 
 
-def script_line(block: bytes) -> bytes:
+def pack_line(block: bytes) -> bytes:
     """A block as it stands in a pack: a line with a function and a comma."""
     import numpy as np
 
     filling = len(block) % 2
     characters = np.frombuffer(block + bytes(filling), "<u2")
-    is_escaped = (characters == _ESCAPE) | (characters & 0xF800 == _SURROGATES)
+    is_escaped = characters & 0xF800 == _SURROGATES
+    for character in (0, 0x0D, _ESCAPE, ord("-")):
+        is_escaped |= characters == character
     escaped = characters[is_escaped]
-    followers = np.where(escaped == _ESCAPE, ord("_"), escaped - _SURROGATES + _SURROGATE_FOLLOWERS)
+    followers = np.where(
+        escaped < _SURROGATES,
+        escaped + _OTHER_FOLLOWERS,
+        escaped - _SURROGATES + _SURROGATE_FOLLOWERS,
+    )
     places = np.flatnonzero(is_escaped) + 1
     text = np.insert(np.where(is_escaped, _ESCAPE, characters), places, followers).astype("<u2")
-    return _script(f"function(){{/*{filling}") + text.tobytes() + _script("*/},\n")
+    return _text(f"function(){{/*{filling}") + text.tobytes() + _text("*/},\n")
 
 
 def pack_prefix(series: int, pack: int) -> bytes:
     """The bytes of a pack before its lines; their number does not depend on the arguments."""
-    return codecs.BOM_UTF16_LE + _script(f"BURNISH_PACK({series:7d},{pack:7d},[\n")
+    return codecs.BOM_UTF16_LE + _text(f'<!--\nBURNISH_PACK("{series:07d} {pack:07d}",[\n')
 
 
 def pack_suffix() -> bytes:

@@ -139,12 +139,13 @@ def build_readme(
 
     `content` says what else the medium has, and in which language; None: nothing, in English.
     Where it names no institution, README.TXT has the `institutions` of the instances; media for
-    teaching have neither. Its length depends on all but the numbers of instances and of volumes and
+    teaching have neither, and no `details`. Its length depends on all but the numbers of instances and of volumes and
     the length of the File-set ID, so that planning knows it. It is in ASCII, or else in UTF-8 with
     a byte order mark.
     """
     terms = content or NO_CONTENT
     texts = terms.texts
+    has_details = not secure and not terms.teaching
     text = _TEXT.format(
         heading=_filled(texts.text("readme.heading")),
         file_set_id_title=texts.text("readme.file_set_id"),
@@ -154,7 +155,7 @@ def build_readme(
         instances_title=texts.text("readme.instances"),
         instances=instances,
         made_by="" if secure else _made_by(terms, institutions),
-        details=_DETAILS.format(details=details) if details and not secure else "",
+        details=_DETAILS.format(details=details) if details and has_details else "",
         remarks=_remarks_section([_SECURE_REMARK] if secure else remarks) if remarks else "",
         open_title=texts.text("readme.open_title"),
         decryption=_DECRYPTION if secure else "",
@@ -236,7 +237,8 @@ def _statements(terms: ContentTerms) -> list[str]:
         standard = f"{standard} {texts.text('readme.standard_web')}"
     statements = [f"{standard} {texts.text('readme.privacy')}"]
     if terms.teaching:
-        statements.append(texts.text("readme.teaching"))
+        pages = [texts.text("readme.teaching")] if terms.pages else []
+        statements.append(" ".join([*pages, texts.text("readme.teaching_files")]))
     elif terms.pages:
         statements.append(texts.text("readme.not_for_diagnosis"))
     if terms.site.disclaimer:

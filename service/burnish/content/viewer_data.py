@@ -22,7 +22,7 @@ times TM, names PN); keys without a value are left out:
           documents     [{title, kind, path, note}]}]}]}]
 
 Paths are relative to the root of the volume, with `/`. The packs of a series with the folder N are
-`VIEWER/S000000N/P0000001.JS` and so on. An instance is what `viewer_description` reads:
+`VIEWER/S000000N/P0000001.HTM` and so on. An instance is what `viewer_description` reads:
 
     kind            image, presentation, structures or keys
     problem         why its pixels cannot be shown, as the key of a text
@@ -102,9 +102,9 @@ class InstanceRecorder:
 
         for extra in self._extras:
             if isinstance(extra, np.ndarray):
-                yield pixel_packs.script_line(pixel_packs.encode_values(extra))
+                yield pixel_packs.pack_line(pixel_packs.encode_values(extra))
             else:
-                yield pixel_packs.script_line(pixel_packs.encode_json(extra))
+                yield pixel_packs.pack_line(pixel_packs.encode_json(extra))
 
     def frame_line(self, frame: Any) -> bytes:
         """The line of one decoded frame, a NumPy array; b"" if only its picture is shown."""
@@ -128,9 +128,9 @@ class InstanceRecorder:
             if frame.dtype != np.uint8:
                 bits = int(description.get("bits", 16))
                 frame = (frame >> max(0, bits - 8)).astype(np.uint8)
-            return pixel_packs.script_line(pixel_packs.encode_colour(frame))
+            return pixel_packs.pack_line(pixel_packs.encode_colour(frame))
         near = self._pixels == PackedPixels.NEAR and description.get("photometric") != "PALETTE"
-        return pixel_packs.script_line(pixel_packs.encode_values(frame, near=near))
+        return pixel_packs.pack_line(pixel_packs.encode_values(frame, near=near))
 
     def _set_default_window(self, frame: Any) -> None:
         """The window of an image that has none, as in its picture (`render`).
@@ -291,7 +291,7 @@ def pack_contents(line_lengths: Sequence[int]) -> tuple[int, ...]:
 
 def pack_name(folder: int, pack: int) -> str:
     """The path of a pack on the volume; packs are numbered from 1."""
-    return f"VIEWER/S{folder:07d}/P{pack:07d}.JS"
+    return f"VIEWER/S{folder:07d}/P{pack:07d}.HTM"
 
 
 def display_order(records: Sequence[Mapping[str, Any]]) -> list[int]:

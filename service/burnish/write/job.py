@@ -34,7 +34,7 @@ from burnish.instance_header import instance_faults
 from burnish.media import MEDIA
 from burnish.spool import Spool
 from burnish.values import InstanceHeader
-from burnish.vocabulary import PieceState, YesNo
+from burnish.vocabulary import IncludeNonDICOMObjects, PieceState, YesNo
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
 
@@ -61,7 +61,10 @@ class PieceJob:
 
 @dataclass(frozen=True, slots=True)
 class LabelInstructions:
-    """The terms of a request for its labels and its disposition (PS3.4 S.3.2.1.1.4)."""
+    """The terms of a request for its labels and its disposition (PS3.4 S.3.2.1.1.4).
+
+    A label `for_teaching` names neither institution nor patients, except in its `text`.
+    """
 
     from_instances: bool
     text: str
@@ -69,6 +72,7 @@ class LabelInstructions:
     barcode_value: str
     barcode_symbology: str
     media_disposition: str
+    for_teaching: bool = False
 
 
 def image_path(images: Path, file_set: FileSet, device: str) -> Path:
@@ -138,11 +142,14 @@ def read_piece_job(
         recipients=request.recipients,
         password_file=request.password_file,
         content=content,
-        label=_label_instructions(request),
+        label=_label_instructions(request, content),
     )
 
 
-def _label_instructions(request: MediaCreationRequest) -> LabelInstructions:
+def _label_instructions(
+    request: MediaCreationRequest, content: StoredContent | None
+) -> LabelInstructions:
+    audience = request.include_non_dicom_objects
     return LabelInstructions(
         from_instances=request.label_using_information_extracted_from_instances == YesNo.YES,
         text=request.label_text,
@@ -150,6 +157,8 @@ def _label_instructions(request: MediaCreationRequest) -> LabelInstructions:
         barcode_value=request.barcode_value,
         barcode_symbology=request.barcode_symbology,
         media_disposition=request.media_disposition,
+        for_teaching=audience == IncludeNonDICOMObjects.FOR_TEACHING
+        or (content is not None and content.options.teaching),
     )
 
 

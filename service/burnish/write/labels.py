@@ -158,8 +158,8 @@ class PieceLabels:
         self, burn_job: BurnJob, plan: VolumePlan, instructions: LabelInstructions
     ) -> LabelContent:
         patients: tuple[Patient, ...] = ()
-        institution = self._settings.institution
-        if instructions.from_instances:
+        institution = "" if instructions.for_teaching else self._settings.institution
+        if instructions.from_instances and not instructions.for_teaching:
             summary = summarize_patients(instance.header for instance in plan.instances)
             patients = summary.patients
             if not institution and len(summary.institutions) == 1:

@@ -1,4 +1,4 @@
-"""Blocks hold exactly the values that were put into them, and packs are scripts."""
+"""Blocks hold exactly the values that were put into them, and packs are scripts and pages."""
 
 import json
 import struct
@@ -19,14 +19,15 @@ def unescape(line: bytes) -> bytes:
     assert text.startswith("function(){/*")
     assert text.endswith("*/},\n")
     filling, *comment = text[len("function(){/*") : -len("*/},\n")]
-    assert "*/" not in "".join(comment)
+    for forbidden in ("*/", "-->", "\0", "\r"):
+        assert forbidden not in "".join(comment)
     characters = iter(comment)
     codes = []
     for character in characters:
         code = ord(character)
         if character == "*":
             follower = ord(next(characters))
-            code = ord("*") if follower == ord("_") else follower - 0x100 + 0xD800
+            code = follower - 0x80 if follower < 0x100 else follower - 0x100 + 0xD800
         codes.append(code)
     data = struct.pack(f"<{len(codes)}H", *codes)
     return data[: len(data) - int(filling)]
@@ -147,25 +148,26 @@ def test_real_images_come_back(name: str, real_studies: material.RealStudies) ->
 
 
 @given(st.binary(max_size=64))
-def test_every_byte_can_stand_in_a_script(data: bytes) -> None:
-    assert unescape(pixel_packs.script_line(data)) == data
+def test_every_byte_can_stand_in_a_pack(data: bytes) -> None:
+    assert unescape(pixel_packs.pack_line(data)) == data
 
 
-def test_characters_that_have_a_meaning_can_stand_in_a_script() -> None:
-    data = b"*\0*/" + struct.pack("<6H", 0x2A, 0x2F, 0xD800, 0xDFFF, 0xFEFF, 0x2028) + b"*"
-    assert unescape(pixel_packs.script_line(data)) == data
+def test_characters_that_have_a_meaning_can_stand_in_a_pack() -> None:
+    characters = (0, 0x0D, 0x0A, 0x2A, 0x2F, 0x2D, 0x2D, 0x3E, 0xD800, 0xDFFF, 0xFEFF, 0x2028)
+    data = b"*\0*/" + struct.pack("<12H", *characters) + b"*"
+    assert unescape(pixel_packs.pack_line(data)) == data
 
 
 def test_a_pack_says_how_it_is_encoded() -> None:
     prefix = pixel_packs.pack_prefix(3, 12)
     assert prefix.startswith(b"\xff\xfe")
-    assert prefix.decode("utf-16") == "BURNISH_PACK(      3,     12,[\n"
+    assert prefix.decode("utf-16") == '<!--\nBURNISH_PACK("0000003 0000012",[\n'
 
 
 def test_packs_are_filled_in_order_and_their_size_is_known() -> None:
     lengths = [900_000, 900_000, 900_000, 5_000_000, 10, 20]
     counts = pixel_packs.divide_into_packs(lengths)
     assert counts == (2, 1, 1, 2)
-    lines = [pixel_packs.script_line(b"B"), pixel_packs.script_line(b"BB")]
+    lines = [pixel_packs.pack_line(b"B"), pixel_packs.pack_line(b"BB")]
     pack = pixel_packs.pack_prefix(1, 1) + b"".join(lines) + pixel_packs.pack_suffix()
     assert len(pack) == pixel_packs.pack_size([len(line) for line in lines])

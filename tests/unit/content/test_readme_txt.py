@@ -124,6 +124,7 @@ def test_readme_names_the_institution_of_the_instances_where_the_settings_name_n
     assert "Klinik Łódź" not in readme(["Klinik Łódź"], institution="St. Example")
     for names, institution in ((["Klinik Łódź"], ""), ([], "Klinik Łódź")):
         for_teaching = readme(names, institution=institution, audience="FOR_TEACHING")
+        assert "DO identify the patient" in " ".join(for_teaching.split())
         assert "Klinik Łódź" not in for_teaching
         assert "telephone 77" not in for_teaching
         assert "telephone 77" in readme(names, institution=institution)

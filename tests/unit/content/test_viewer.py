@@ -11,7 +11,7 @@ from burnish.content.languages import LANGUAGES, catalogue
 
 _PARTS = {
     part: (resources.files(viewer) / f"{part}.js").read_text(encoding="utf-8")
-    for part in viewer.PARTS
+    for part in (*viewer.PARTS, "pack")
 }
 #: Beginnings of keys that the program completes, with the endings that there are.
 _COMPLETED = {
@@ -64,6 +64,7 @@ def test_the_files_are_there_and_lang_js_has_all_languages() -> None:
     files = {file.name: b"".join(file.parts) for file in volume_content.viewer_program()}
     assert sorted(files) == [
         "VIEWER\\LANG.JS",
+        "VIEWER\\PACK.JS",
         "VIEWER\\VIEWER.CSS",
         "VIEWER\\VIEWER.HTM",
         "VIEWER\\VIEWER.JS",
@@ -74,13 +75,13 @@ def test_the_files_are_there_and_lang_js_has_all_languages() -> None:
     assert value["ar"]["direction"] == "rtl"
 
 
-@pytest.mark.parametrize("part", viewer.PARTS)
+@pytest.mark.parametrize("part", _PARTS)
 def test_no_part_can_reach_out(part: str) -> None:
     for word in ("fetch(", "XMLHttpRequest", "WebSocket", "sendBeacon", "http:", "https:", "eval("):
         rest = _PARTS[part].replace("http://www.w3.org/2000/svg", "")
         assert word not in rest, word
 
 
-@pytest.mark.parametrize("part", viewer.PARTS)
+@pytest.mark.parametrize("part", _PARTS)
 def test_a_part_begins_with_what_it_is_for(part: str) -> None:
     assert _PARTS[part].startswith("// ")

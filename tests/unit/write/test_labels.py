@@ -16,7 +16,7 @@ from burnish.dicom_elements import encode
 from burnish.image.reader import open_volume
 from burnish.label import Patient, Study
 from burnish.plan.planner import Planner
-from burnish.settings import DeviceSettings, LabelSettings
+from burnish.settings import ContentSettings, DeviceSettings, LabelSettings
 from burnish.vocabulary import ExecutionStatus
 from burnish.write.worker import Worker
 from factories import Ground, header, instance
@@ -125,6 +125,31 @@ def test_a_label_without_extracted_information_names_no_patient(ground: Ground) 
     for content in (label, readme):
         assert "Lecture 4" in content
         assert "Doe" not in content
+
+
+@pytest.mark.parametrize("pages", [False, True])
+def test_media_for_teaching_name_nobody_except_in_the_text_of_the_label(
+    tmp_path: Path, pages: bool
+) -> None:
+    site = {"institution": "St. Example", "contact": "telephone 77"}
+    with Ground(
+        tmp_path,
+        content=ContentSettings(pages=pages, **site),
+        label=LabelSettings(institution="St. Example"),
+    ) as ground:
+        make_media(ground, include_non_dicom_objects="FOR_TEACHING", label_text="Lecture 4")
+        files = outbox(ground)
+        label = text(files["VOLUME01.pdf"])
+        manifest = files["VOLUME01.iso"].with_suffix(".json").read_text()
+        with open_volume(files["VOLUME01.iso"]) as volume:
+            names = [name for name in volume.files() if not name.startswith("DICOM")]
+            contents = {name: volume.read(name).decode("latin-1") for name in names}
+    assert "Lecture 4" in label
+    assert "DO identify the patient" in " ".join(contents["README.TXT"].split())
+    assert ("INDEX.HTM" in contents) == pages
+    for name, content in {"label": label, "manifest": manifest, **contents}.items():
+        for identification in ("Doe", "P1", "2024-01-02", "St. Example", "telephone 77"):
+            assert identification not in content, name
 
 
 def test_many_patients_are_in_the_readme_of_their_own_volume(tmp_path: Path) -> None:

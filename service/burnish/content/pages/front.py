@@ -181,7 +181,8 @@ def _foot(terms: ContentTerms) -> str:
     texts = terms.texts
     notes = [f"<p>{text(texts.text('pages.reference'))}</p>\n"]
     if terms.teaching:
-        notes.append(f'<p class="warn">{text(texts.text("readme.teaching"))}</p>\n')
+        statement = f"{texts.text('readme.teaching')} {texts.text('readme.teaching_files')}"
+        notes.append(f'<p class="warn">{text(statement)}</p>\n')
     if terms.site.disclaimer:
         notes.append(f"<p>{lines(terms.site.disclaimer)}</p>\n")
     if terms.application_folders:

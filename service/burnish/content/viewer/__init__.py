@@ -4,11 +4,13 @@ VIEWER.HTM   the page: it may load scripts, pictures and documents of its disc, 
 VIEWER.CSS   its looks
 VIEWER.JS    the program: the parts of `PARTS` one after another, in one function
 LANG.JS      the texts in all languages
-DATA.JS      what is on the disc (`viewer_data`), and packs of true pixel values (`pixel_packs`)
+DATA.JS      what is on the disc (`viewer_data`)
+PACK.JS      sends the true pixel values of a pack (`pixel_packs`), which is a page, to the viewer
 
 There is no build step and no library. Browsers refuse much to pages that were opened from files:
-fetch, modules, workers from files, and reading the pixels of a picture. So data comes in scripts,
-workers from text within the program, and a picture is shown until true values replace it.
+fetch, modules, workers from files, and reading the pixels of a picture. So data comes in scripts
+and pages, workers from text within the program, and a picture is shown until true values replace
+it.
 """
 
 import json
@@ -51,6 +53,7 @@ def program_files(languages: Mapping[str, ViewerTexts]) -> dict[str, bytes]:
         "VIEWER/VIEWER.HTM": _file("viewer.htm"),
         "VIEWER/VIEWER.CSS": _file("viewer.css"),
         "VIEWER/VIEWER.JS": _program(),
+        "VIEWER/PACK.JS": _file("pack.js"),
         "VIEWER/LANG.JS": _language_script(languages),
     }
 

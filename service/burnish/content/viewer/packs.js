@@ -1,4 +1,4 @@
-// Pixel packs: scripts with the true values of frames, decoded by workers, kept as long as memory allows.
+// Pixel packs: files with the true values of frames, decoded by workers, kept as long as memory allows.
 
 const MEGABYTE = 1e6;
 const LITTLE_MEMORY = navigator.deviceMemory && navigator.deviceMemory <= 2;
@@ -9,10 +9,14 @@ const PACKS_KEPT = 3;
 const SPARES_KEPT = 6;
 // Scripts that are loaded in one frame.
 const PACKS_IN_FRAME = 4;
-// Scripts that are loaded at the same time: a disc reads one after another anyway.
+// Packs that are loaded at the same time: a disc reads one after another anyway.
 const PACKS_AT_ONCE = 2;
+// Whether packs are loaded as pages, not as scripts: Firefox keeps the text of scripts long after their page is gone.
+const PACKS_ARE_PAGES = 'mozInnerScreenX' in window;
+// Milliseconds for the blocks of a pack to arrive after its page.
+const PACK_PATIENCE = 500;
 
-// What a worker does; it gets the text of a block and answers with its values. See pixel_packs for the format.
+// What a worker does; it gets the text of a block, or its bytes, and answers with its values. See pixel_packs for the format.
 function decoder(inflate) {
   // CRC-32 of four bytes at once: one table for each of them.
   const table = new Int32Array(1024);
@@ -79,7 +83,7 @@ function decoder(inflate) {
       let code = comment.charCodeAt(index);
       if (code === 42) {
         const follower = comment.charCodeAt(++index);
-        if (follower !== 95) code = follower - 0x100 + 0xd800;
+        code = follower < 0x100 ? follower - 0x80 : follower - 0x100 + 0xd800;
       }
       scratch[length++] = code & 255;
       scratch[length++] = code >> 8;
@@ -124,15 +128,16 @@ function decoder(inflate) {
     return { columns, rows, step, smallest, values, highest, colour: kind === 2, floating: kind === 3 };
   }
   onmessage = event => {
-    const { id, comment, spare } = event.data;
+    const { id, block, spare } = event.data;
     let result;
     try {
-      result = decode(bytesOf(comment), spare);
+      result = decode(typeof block === 'string' ? bytesOf(block) : new Uint8Array(block), spare);
     } catch (fault) {
       postMessage({ id, fault: String(fault && fault.message || fault) });
       return;
     }
     postMessage({ id, result }, result.values ? [result.values.buffer] : []);
+    freeMemory(block);
   };
 }
 
@@ -140,9 +145,12 @@ const workers = [];
 const answers = new Map();
 let lastCall = 0;
 
+// Gives up the memory of an array buffer, which a browser would keep until it collects garbage.
+function freeMemory(buffer) { if (buffer.transfer) buffer.transfer(0); }
+
 function startWorkers() {
   try {
-    const source = URL.createObjectURL(new Blob([`(${decoder})((${makeInflater})())`], { type: 'text/javascript' }));
+    const source = URL.createObjectURL(new Blob([`${freeMemory}(${decoder})((${makeInflater})())`], { type: 'text/javascript' }));
     const count = Math.min(4, Math.max(2, (navigator.hardwareConcurrency || 2) - 1));
     for (let number = 0; number < count; number++) {
       const worker = new Worker(source);
@@ -157,36 +165,41 @@ function startWorkers() {
 // Array buffers of values that are no longer needed.
 const spares = [];
 
-// The values of a block that is the text of a comment.
-function decodeBlock(comment) {
+// The values of a block: the text of a comment, or an array buffer.
+function decodeBlock(source) {
   return new Promise(done => {
-    const id = ++lastCall, spare = spares.pop();
+    const id = ++lastCall, spare = spares.pop(), block = typeof source === 'string' ? source : source.slice(0);
     answers.set(id, done);
-    workers[id % workers.length].postMessage({ id, comment, spare }, spare ? [spare] : []);
+    workers[id % workers.length].postMessage({ id, block, spare }, [block, spare].filter(part => part instanceof ArrayBuffer));
   });
 }
 
 // --- packs
 
-const packs = new Map();      // name -> {blocks}, the least recently used first
+const packs = new Map();      // name -> its blocks, the least recently used first: functions, or array buffers
 const packLoads = new Map();  // name -> promise
 
-const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sevenDigits(pack)}.JS`;
+const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sevenDigits(pack)}.HTM`;
 
-// The characters of the comment that a function consists of; see pixel_packs.
-function commentOf(holder) {
-  const source = holder.toString();
+// The content of a block for a worker: the characters of the comment that a function consists of; see pixel_packs.
+function contentOf(block) {
+  if (block instanceof ArrayBuffer) return block;
+  const source = block.toString();
   return source.slice(source.indexOf('/*') + 2, source.lastIndexOf('*/'));
 }
 
 // Scripts are loaded in a frame of their own, which is given up after some of them: a browser keeps the text of scripts as long as their page.
 let packFrame = null;  // {node, loads, pending}
 
+function packFrameNode() {
+  return element('iframe', { hidden: true, tabindex: '-1', 'aria-hidden': 'true', title: 'Pack' });
+}
+
 function frameForPack() {
   if (!packFrame || packFrame.loads >= PACKS_IN_FRAME) {
-    const node = element('iframe', { hidden: true, tabindex: '-1', 'aria-hidden': 'true' });
+    const node = packFrameNode();
     document.body.append(node);
-    node.contentWindow.BURNISH_PACK = keepPack;
+    node.contentWindow.BURNISH_PACK = (numbers, blocks) => packBlocks.set(numbers, blocks);
     packFrame = { node, loads: 0, pending: 0 };
   }
   packFrame.loads++;
@@ -200,9 +213,58 @@ function leaveFrame(frame) {
   frame.node.remove();
 }
 
-// A pack calls this.
-function keepPack(folder, pack, blocks) {
-  packs.set(packName({ folder }, pack), { blocks });
+// Blocks of packs that have arrived, by the numbers of series and pack.
+const packBlocks = new Map();
+
+// Loads a pack as a script.
+function runPack(address) {
+  return new Promise(done => {
+    const frame = frameForPack(), script = frame.node.contentDocument.createElement('script');
+    const finish = () => {
+      script.remove();
+      leaveFrame(frame);
+      done();
+    };
+    Object.assign(script, { charset: 'utf-16le', onload: finish, onerror: finish, src: address });
+    frame.node.contentDocument.head.append(script);
+  });
+}
+
+// Loads a pack as a page, which sends its blocks (PACK.JS).
+function showPack(address) {
+  return new Promise(done => {
+    const node = packFrameNode();
+    const receive = event => {
+      if (event.source !== node.contentWindow) return;
+      packBlocks.set(event.data.pack, event.data.blocks);
+      finish();
+    };
+    const finish = () => {
+      window.removeEventListener('message', receive);
+      node.remove();
+      done();
+    };
+    window.addEventListener('message', receive);
+    // the blocks arrive before the page is complete, or never
+    node.onload = () => setTimeout(finish, PACK_PATIENCE);
+    node.src = address;
+    document.body.append(node);
+  });
+}
+
+async function readPack(series, pack, name) {
+  const numbers = `${sevenDigits(series.folder)} ${sevenDigits(pack)}`, address = new URL('../' + name, location.href).href;
+  await (PACKS_ARE_PAGES ? showPack : runPack)(address);
+  const blocks = packBlocks.get(numbers) || null;
+  packBlocks.delete(numbers);
+  packLoads.delete(name);
+  if (blocks) packs.set(name, blocks);
+  for (const other of packs.keys()) {
+    if (packs.size <= PACKS_KEPT || other === name) break;
+    if (PACKS_ARE_PAGES) packs.get(other).forEach(freeMemory);
+    packs.delete(other);
+  }
+  return blocks;
 }
 
 // A pack; null if it cannot be read.
@@ -214,21 +276,7 @@ function loadPack(series, pack) {
     packs.set(name, known);
     return Promise.resolve(known);
   }
-  if (!packLoads.has(name)) {
-    packLoads.set(name, new Promise(done => {
-      const frame = frameForPack();
-      const finish = () => {
-        script.remove();
-        leaveFrame(frame);
-        packLoads.delete(name);
-        for (const other of packs.keys()) if (packs.size > PACKS_KEPT && other !== name) packs.delete(other);
-        done(packs.get(name) || null);
-      };
-      const script = frame.node.contentDocument.createElement('script');
-      Object.assign(script, { charset: 'utf-16le', onload: finish, onerror: finish, src: new URL('../' + name, location.href).href });
-      frame.node.contentDocument.head.append(script);
-    }));
-  }
+  if (!packLoads.has(name)) packLoads.set(name, readPack(series, pack, name));
   return packLoads.get(name);
 }
 
@@ -237,8 +285,8 @@ async function readBlock(series, block) {
   const { pack, index } = series.placeOfBlock(block);
   let loaded = null;
   for (let attempt = 0; attempt < 2 && !loaded; attempt++) loaded = await loadPack(series, pack);
-  if (!loaded || loaded.blocks.length !== series.packs[pack - 1]) return { fault: 'pack' };
-  const answer = await decodeBlock(commentOf(loaded.blocks[index]));
+  if (!loaded || loaded.length !== series.packs[pack - 1]) return { fault: 'pack' };
+  const answer = await decodeBlock(contentOf(loaded[index]));
   return answer.fault ? { fault: answer.fault } : answer.result;
 }
 
@@ -348,7 +396,7 @@ const pixels = {
     return null;
   },
 
-  // Frames of the same pack wait for one script; only a few scripts are loaded at once.
+  // Frames of the same pack wait for one pack; only a few are loaded at once.
   packMayLoad(frame) {
     const series = frame.instance.series, name = packName(series, series.placeOfBlock(frame.block).pack);
     return packs.has(name) || packLoads.has(name) || packLoads.size < PACKS_AT_ONCE;
