@@ -10,6 +10,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 CT, MR, US = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.6.1"
+XA = "1.2.840.10008.5.1.4.1.1.12.1"
 CR, MG, NM = (
     "1.2.840.10008.5.1.4.1.1.1",
     "1.2.840.10008.5.1.4.1.1.1.2",
@@ -135,6 +136,26 @@ def thick_slices() -> list[Dataset]:
         )
         for number in range(8)
     ]
+
+
+def angiography(*masks: Dataset, **values: Any) -> Dataset:
+    """A run of six frames: a background, and from the third frame on a vessel that fills."""
+    frames = np.stack([noise(96, 96, low=1000, high=1400)] * 6)
+    frames[1] += 4
+    for number in range(2, 6):
+        frames[number, 40:50, 10 : 20 + 10 * number] -= 300
+    run = image(XA, "XA", "Run", frames, BitsStored=12, NumberOfFrames=6, **values)
+    run.MaskSubtractionSequence = Sequence(masks)
+    return run
+
+
+def mask(operation: str, **values: Any) -> Dataset:
+    """An item of a Mask Module."""
+    item = Dataset()
+    item.MaskOperation = operation
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return item
 
 
 def segmentation(of: Dataset) -> Dataset:

@@ -483,6 +483,32 @@ def test_planes_show_the_volume_from_three_sides(view: View) -> None:
     assert letters == ["RLAP", "RLHF", "APHF"]
 
 
+def test_slabs_show_the_maximum_minimum_or_average_of_their_planes(view: View) -> None:
+    values = material.volume_values()
+    viewer = view(*material.ct_volume())
+    viewer.until_true_values()
+    viewer.browser.press("m")
+    viewer.browser.until(f"!{viewport(1)}.querySelector('.message').textContent")
+    viewer.browser.drag([viewer.centre(1)])
+    viewer.browser.press("=")
+    viewer.until_shown("bottom-right", "Zoom 100 %", number=1)
+    # the views are at row 48; four of the rows of a slab of 10 mm are before it, and five after
+    coronal = values[::-1, 44:54]
+    for text, expected, presses in (
+        ("Maximum 10 mm (MIP)", coronal.max(axis=1), 2),
+        ("Minimum 10 mm (MinIP)", coronal.min(axis=1), 3),
+        ("Average 10 mm", coronal.mean(axis=1), 3),
+    ):
+        viewer.browser.evaluate("(document.querySelector('.slabs').focus(), 1)")
+        for _ in range(presses):
+            viewer.browser.press(browsers.DOWN)
+        viewer.until_shown("bottom-left", text, number=1)
+        viewer.browser.move(5, 5)
+        grey = np.clip(np.rint(((expected - 199.5) / 799 + 0.5) * 255), 0, 255)
+        viewer.assert_shows(grey, number=1)
+        assert viewer.text("bottom-left", 2).count(text) == 1
+
+
 def test_a_point_is_located_in_all_planes(view: View) -> None:
     viewer = view(*material.ct_volume())
     viewer.until_true_values()
@@ -715,6 +741,62 @@ def test_the_luts_of_a_presentation_state_replace_those_of_the_image(view: View)
     viewer.until_true_values()
     viewer.draw_one_to_one()
     viewer.assert_shows(np.rint(window(stored) * 255))
+
+
+def test_a_run_that_is_meant_to_be_seen_so_has_its_mask_subtracted(view: View) -> None:
+    mask = material.mask("AVG_SUB", MaskFrameNumbers=[1, 2], ApplicableFrameRange=[3, 6])
+    run = material.angiography(mask, RecommendedViewingMode="SUB")
+    viewer = view(run)
+    frames = run.pixel_array.astype(float)
+    viewer.until_shown("bottom-left", "Mask subtracted")
+    viewer.draw_one_to_one()
+    centre, width = viewer.window()
+    difference = frames[3] - frames[:2].mean(axis=0)
+    viewer.assert_shows(np.clip(np.rint(((difference - centre) / width + 0.5) * 255), 0, 255))
+    viewer.browser.move(*viewer.centre())
+    viewer.until_shown("bottom-left", ": ")
+    # a frame for which there is no mask stays as it is
+    viewer.browser.press(browsers.HOME)
+    viewer.browser.until(f"!{FIRST}.querySelector('.bottom-left').textContent.includes('Mask')")
+    # and a person can see all of them without
+    viewer.browser.press(browsers.END)
+    viewer.until_shown("bottom-left", "Mask subtracted")
+    viewer.browser.click("[data-action=layers]")
+    viewer.browser.click(".layers label", number=1)
+    viewer.browser.until(f"!{FIRST}.querySelector('.bottom-left').textContent.includes('Mask')")
+
+
+def test_a_presentation_state_subtracts_a_mask_that_it_moves(view: View) -> None:
+    run = material.angiography()
+    state = material.presentation_state(run)
+    state.MaskSubtractionSequence = [
+        material.mask("TID", TIDOffset=2, MaskSubPixelShift=[1.0, 2.0], ContrastFrameAveraging=1)
+    ]
+    state.ImageRotation = 0
+    (window,) = state.SoftcopyVOILUTSequence
+    window.WindowCenter, window.WindowWidth = "0", "801"
+    del state.GraphicAnnotationSequence
+    del state.RescaleSlope
+    del state.RescaleIntercept
+    viewer = view(run, state)
+    viewer.open("Look here")
+    viewer.until_shown("bottom-left", "Presentation state applied")
+    for key in (browsers.HOME, browsers.DOWN, browsers.DOWN, browsers.DOWN):
+        viewer.browser.press(key)
+    viewer.until_shown("bottom-left", "4 / 6")
+    viewer.until_shown("bottom-left", "Mask subtracted")
+    viewer.draw_one_to_one()
+    viewer.until_true_values()
+    frames = run.pixel_array.astype(float)
+    inner = slice(8, 88)
+    # downwards by one row, to the left by two columns
+    moved = np.roll(frames[1], (1, -2), (0, 1))
+    expected = np.clip(np.rint(((frames[3] - moved + 0.5) / 800 + 0.5) * 255), 0, 255)
+    rows, columns = run.Rows, run.Columns
+    shown, row, column = viewer.area_of_image(rows, columns)
+    assert (row, column) == (0, 0)
+    assert np.abs(shown[inner, inner, 0].astype(int) - expected[inner, inner]).max() <= 1
+    assert "not applied" not in viewer.text("bottom-left")
 
 
 def test_what_is_not_applied_of_a_presentation_state_stands_on_the_image(view: View) -> None:

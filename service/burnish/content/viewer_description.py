@@ -54,6 +54,9 @@ def image(data_set: Any, extras: list[Any]) -> Description:
         described, "time", str(data_set.get("AcquisitionTime") or data_set.get("ContentTime") or "")
     )
     _put(described, "rate", _frame_rate(data_set) if frames > 1 else None)
+    _put(described, "masks", masks(data_set))
+    if str(data_set.get("RecommendedViewingMode") or "") == "SUB":
+        described["subtracted"] = 1
     _put(described, "regions", _ultrasound_regions(data_set))
     _put(described, "lossy", _lossy_ratio(data_set))
     _put(described, "details", _details(data_set))
@@ -308,6 +311,38 @@ def table(descriptor: Any, data: Any, *, signed: bool) -> tuple[int, int, Any] |
     if values.size < count:
         return None
     return first, bits, values[:count].astype(np.uint16).reshape(1, -1)
+
+
+def masks(data_set: Any) -> list[list[Any]]:
+    """The subtractions of a Mask Module (PS3.3 C.7.6.10, C.11.13), as the viewer makes them.
+
+    Each has its operation (AVG_SUB, TID), the first and last frame of each range that it is for,
+    the frames of the mask, the number of contrast frames to average, the shift of the mask in rows
+    and columns, and the offset of TID. No ranges mean all frames. The list is empty where there is
+    an operation that is not known: frames would be shown with a mask that is not theirs.
+    """
+    subtractions = []
+    for item in data_set.get("MaskSubtractionSequence") or []:
+        operation = str(item.get("MaskOperation") or "")
+        if operation == "NONE":
+            continue
+        frames = [int(number) for number in numbers(item.get("MaskFrameNumbers"))]
+        if operation not in {"AVG_SUB", "TID"} or (operation == "AVG_SUB" and not frames):
+            return []
+        ends = [int(number) for number in numbers(item.get("ApplicableFrameRange"))]
+        shift = numbers(item.get("MaskSubPixelShift"))
+        offset = _integer(item.get("TIDOffset"))
+        subtractions.append(
+            [
+                operation,
+                [list(pair) for pair in zip(ends[::2], ends[1::2], strict=False)],
+                frames if operation == "AVG_SUB" else [],
+                max(1, _integer(item.get("ContrastFrameAveraging")) or 1),
+                shift if len(shift) == 2 else [0, 0],
+                1 if offset is None else offset,
+            ]
+        )
+    return subtractions
 
 
 def _overlays(data_set: Any, extras: list[Any]) -> list[list[Any]]:

@@ -147,7 +147,8 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
     `{title, rotation, flip, inverse, windows: [[references, centre, width]], unsupported: [keys],
     slope, intercept, modality_lut: [extra, first], presentation_lut: [extra, bits],
     voi_luts: [[references, extra, first, bits]], areas: [[references, x0, y0, x1, y1]],
-    layers: [{name, order, colour}], graphics: [{references, layer, kind, units, points, filled}],
+    masks: as `viewer_description.masks`, layers: [{name, order, colour}],
+    graphics: [{references, layer, kind, units, points, filled}],
     texts: [{references, layer, text, units, anchor, box}], shutter: {...}}`. References are lists
     of `[reference, frames]` where no frames means all; an empty list means every reference. Points
     are in pixels, counted from 1 at the first pixel, or shares of the displayed area.
@@ -173,14 +174,15 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
     shutter = _shutter(data_set)
     if shutter:
         state["shutter"] = shutter
+    state["masks"] = viewer_description.masks(data_set)
     state["unsupported"] = [
         key
         for key, keyword in (
             ("modality_lut", "ModalityLUTSequence"),
             ("presentation_lut", "PresentationLUTSequence"),
-            ("mask", "MaskSubtractionSequence"),
+            ("masks", "MaskSubtractionSequence"),
         )
-        if data_set.get(keyword) and key not in state
+        if data_set.get(keyword) and not state.get(key)
     ]
     extras.append({key: value for key, value in state.items() if value not in ([], 0)})
     title = data_set.get("ContentDescription") or data_set.get("ContentLabel") or ""

@@ -18,7 +18,8 @@ _COMPLETED = {
     "sex_": ("M", "F", "O"),
     "tool_": ("scroll", "window", "zoom", "pan", "distance", "angle", "locate"),
     "problem_": ("damaged", "unsupported", "memory"),
-    "presentation_not_": ("modality_lut", "presentation_lut", "mask"),
+    "presentation_not_": ("modality_lut", "presentation_lut", "masks"),
+    "slab_": ("one", "maximum", "minimum", "average"),
     "detail_": (
         "kvp", "tube_current", "exposure", "repetition_time", "echo_time", "inversion_time",
         "flip_angle", "field_strength", "contrast_agent",

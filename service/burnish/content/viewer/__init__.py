@@ -30,6 +30,7 @@ PARTS = (
     "viewport",
     "marks",
     "presentation",
+    "subtraction",
     "reslice",
     "tools",
     "layout",

@@ -138,6 +138,18 @@ function openPlanes() {
   listChanged();
 }
 
+// One plane, and slabs of each kind and thickness.
+const slabs = () => [ONE_PLANE, ...SLAB_MODES.flatMap(mode => SLAB_THICKNESSES.map(thickness => ({ mode, thickness })))];
+
+// Shows slabs in all views of planes.
+function chooseSlab(number) {
+  const volume = viewports[0].stack && viewports[0].stack.volume;
+  if (!volume) return;
+  volume.slab = number ? slabs()[number] : ONE_PLANE;
+  volume.changed();
+  toolbarChanged();
+}
+
 // --- documents
 
 function openDocument(item) {
@@ -178,6 +190,8 @@ function buildTools() {
   const group = (key, ...children) => element('div', { class: 'group', role: 'group', 'aria-label': text(key) }, ...children);
   const act = action => () => { action(activeViewport); toolbarChanged(); };
   page.presets = element('select', { class: 'presets', 'aria-label': text('window_presets'), title: text('window_presets'), onchange: () => { activeViewport.chooseWindow(+page.presets.value); activeViewport.node.focus({ preventScroll: true }); } });
+  page.slabs = element('select', { class: 'slabs', 'aria-label': text('slab'), title: text('slab'), hidden: true, onchange: () => chooseSlab(+page.slabs.value) },
+    ...slabs().map((slab, number) => element('option', { value: number }, slabText(slab))));
   page.rate = element('input', { type: 'number', class: 'rate', min: 1, max: 60, step: 1, 'aria-label': text('cine_rate'), title: text('cine_rate'), onchange: () => { activeViewport.rate = Math.max(1, Math.min(60, +page.rate.value || 15)); } });
   page.header.replaceChildren(
     group('studies', button('list', 'toggle_list', toggleList)),
@@ -188,7 +202,7 @@ function buildTools() {
       button('flip_vertical', 'flip_vertical', act(viewport => viewport.flip(true))), button('reset', 'reset', act(viewport => viewport.reset()))),
     group('cine', button('play', 'cine', act(toggleCine)), page.rate),
     group('arrangement', button('one', 'arrange_one', () => { page.grid.classList.remove('single'); arrange('one'); }), button('two', 'arrange_two', () => arrangeMany('two')),
-      button('four', 'arrange_four', () => arrangeMany('four')), button('planes', 'planes', openPlanes),
+      button('four', 'arrange_four', () => arrangeMany('four')), button('planes', 'planes', openPlanes), page.slabs,
       button('link', 'link', () => toggleSetting('link')), button('lines', 'lines', () => toggleSetting('lines'))),
     group('display', button('layers', 'layers', openLayers), button('corners', 'corners', () => toggleSetting('corners')),
       button('full_screen', 'full_screen', toggleFullScreen), button('print', 'print', () => window.print()),
@@ -224,6 +238,9 @@ function updateTools() {
   press('layers', page.layers);
   for (const name of ['one', 'two', 'four']) press('arrange_' + name, arrangement === name);
   press('planes', arrangement === 'planes');
+  const volume = arrangement === 'planes' && viewports[0].stack && viewports[0].stack.volume;
+  page.slabs.hidden = !volume;
+  if (volume) page.slabs.value = slabs().findIndex(slab => slab.mode === volume.slab.mode && slab.thickness === volume.slab.thickness);
   press('toggle_list', listIsShown());
   const play = page.header.querySelector('[data-action="cine"] path');
   play.setAttribute('d', ICONS[viewport.cine ? 'pause' : 'play']);
@@ -327,6 +344,9 @@ function fillLayers() {
     parts.push(radio(text('presentation_none'), null), ...states.map((state, number) => radio(state.title || text('presentation_number', { number: number + 1 }), state)));
     const content = viewport.presentation && presentationContent(viewport.presentation);
     for (const key of content && content.unsupported || []) parts.push(element('p', { class: 'note' }, text('presentation_not_' + key)));
+  }
+  if ((frame.masks || []).length && !viewport.presentation) {
+    parts.push(check(text('mask_subtraction'), Boolean(maskOf(viewport, frame)), on => { viewport.subtracts = on; viewport.window = null; }));
   }
   const toggle = layer => on => { if (on) hiddenLayers.delete(layer); else hiddenLayers.add(layer); };
   for (const instance of disc.structures) {

@@ -13,8 +13,8 @@ const PACKS_IN_FRAME = 4;
 const PACKS_AT_ONCE = 2;
 // Whether packs are loaded as pages, not as scripts: Firefox keeps the text of scripts long after their page is gone.
 const PACKS_ARE_PAGES = 'mozInnerScreenX' in window;
-// Milliseconds for the blocks of a pack to arrive after its page.
-const PACK_PATIENCE = 500;
+// Milliseconds for the blocks of a page to arrive; then the pack is loaded as a script, which says if it is missing.
+const PACK_PATIENCE = 3000;
 
 // What a worker does; it gets the text of a block, or its bytes, and answers with its values. See pixel_packs for the format.
 function decoder(inflate) {
@@ -240,13 +240,13 @@ function showPack(address) {
       finish();
     };
     const finish = () => {
+      clearTimeout(patience);
       window.removeEventListener('message', receive);
       node.remove();
       done();
     };
     window.addEventListener('message', receive);
-    // the blocks arrive before the page is complete, or never
-    node.onload = () => setTimeout(finish, PACK_PATIENCE);
+    const patience = setTimeout(finish, PACK_PATIENCE);
     node.src = address;
     document.body.append(node);
   });
@@ -254,7 +254,8 @@ function showPack(address) {
 
 async function readPack(series, pack, name) {
   const numbers = `${sevenDigits(series.folder)} ${sevenDigits(pack)}`, address = new URL('../' + name, location.href).href;
-  await (PACKS_ARE_PAGES ? showPack : runPack)(address);
+  if (PACKS_ARE_PAGES) await showPack(address);
+  if (!packBlocks.has(numbers)) await runPack(address);
   const blocks = packBlocks.get(numbers) || null;
   packBlocks.delete(numbers);
   packLoads.delete(name);

@@ -1,5 +1,12 @@
 // Multi-planar views: slices of a volume along its three axes, computed from the values in memory.
 
+// Slabs of planes: thicknesses in mm, and how the values of planes become one.
+const SLAB_THICKNESSES = [5, 10, 20];
+const SLAB_MODES = ['maximum', 'minimum', 'average'];
+const ONE_PLANE = { mode: 'one', thickness: 0 };
+
+const slabText = ({ mode, thickness }) => text('slab_' + mode, { thickness });
+
 const VOLUME_BYTES = (LITTLE_MEMORY ? 64 : 270) * MEGABYTE;
 
 // Of several frames at each place, those that belong together with the current one: of the same group, or as far into their place.
@@ -50,6 +57,7 @@ class Volume {
     this.slices = new Array(frames.length).fill(null);
     this.loaded = 0;
     this.version = 0;
+    this.slab = ONE_PLANE;
     const plane = planeOf(first);
     this.plane = { ...plane, dx: plane.dx * this.factor, dy: plane.dy * this.factor };
     this.load();
@@ -135,6 +143,10 @@ class ReslicedStack {
     return volume.faulty ? text('planes_gaps') : '';
   }
 
+  // How many planes a slab has, and the text of it; none for a single plane.
+  get slabPlanes() { return Math.max(1, Math.round(this.volume.slab.thickness / this.steps[this.across])); }
+  get slabText() { return this.volume.slab === ONE_PLANE ? '' : slabText(this.volume.slab); }
+
   // A point of the volume, counted in slices, as a point of the patient.
   point(indexes) {
     return [0, 1, 2].reduce((point, axis) => along(point, this.axes[axis], indexes[axis] * this.steps[axis]), this.volume.plane.origin);
@@ -167,7 +179,7 @@ class ReslicedStack {
     return frame;
   }
 
-  // The values of a slice, from those of the volume that are there; one slice is kept.
+  // The values of a slice or slab, from those of the volume that are there; one slice is kept.
   values(index, frame) {
     const { volume } = this;
     if (this.kept && this.keptIndex === index && this.keptVersion === volume.version) return this.kept;
@@ -175,28 +187,39 @@ class ReslicedStack {
     if (!some) return null;
     const first = volume.frames[0];
     const rescales = volume.frames.some(slice => slice.slope !== first.slope || slice.intercept !== first.intercept);
-    const floating = rescales || some.floating || some.values instanceof Uint32Array;
+    const { mode } = volume.slab, count = this.slabPlanes, isMean = mode === 'average' && count > 1;
+    const floating = rescales || isMean || some.floating || some.values instanceof Uint32Array;
     const smallest = floating ? 0 : volume.slices.reduce((least, slice) => slice ? Math.min(least, slice.smallest) : least, Infinity);
     const { right, down, sizes } = this, columns = frame.columns, rows = frame.rows;
     const values = floating ? new Float32Array(columns * rows) : new Uint16Array(columns * rows);
-    const scaleOf = slice => rescales ? slice : null;
-    const place = [0, 0, 0];
-    place[this.across] = index;
-    let target = 0, highest = 0;
-    for (let row = 0; row < rows; row++) {
-      place[down.axis] = down.sense > 0 ? row : sizes[down.axis] - 1 - row;
-      for (let column = 0; column < columns; column++) {
-        place[right.axis] = right.sense > 0 ? column : sizes[right.axis] - 1 - column;
-        const slice = volume.slices[place[2]];
-        let value = 0;
-        if (slice) {
-          value = slice.values[place[1] * volume.columns + place[0]] * slice.step + slice.smallest - smallest;
-          if (scaleOf(slice)) value = value * (volume.frames[place[2]].slope || 1) + (volume.frames[place[2]].intercept || 0);
-          if (value > highest) highest = value;
+    const place = [0, 0, 0], start = index - (count - 1 >> 1);
+    let planes = 0;
+    for (let plane = Math.max(0, start); plane < Math.min(this.count, start + count); plane++) {
+      if (this.across === 2 && !volume.slices[plane]) continue;
+      place[this.across] = plane;
+      let target = 0;
+      for (let row = 0; row < rows; row++) {
+        place[down.axis] = down.sense > 0 ? row : sizes[down.axis] - 1 - row;
+        for (let column = 0; column < columns; column++, target++) {
+          place[right.axis] = right.sense > 0 ? column : sizes[right.axis] - 1 - column;
+          const slice = volume.slices[place[2]];
+          let value = 0;
+          if (slice) {
+            value = slice.values[place[1] * volume.columns + place[0]] * slice.step + slice.smallest - smallest;
+            if (rescales) value = value * (volume.frames[place[2]].slope || 1) + (volume.frames[place[2]].intercept || 0);
+          }
+          if (isMean) values[target] += value;
+          else if (!planes || (mode === 'minimum' ? value < values[target] : value > values[target])) values[target] = value;
         }
-        values[target++] = value;
       }
+      planes++;
     }
+    let highest = 0;
+    for (let target = 0; target < values.length; target++) {
+      if (isMean && planes) values[target] /= planes;
+      if (values[target] > highest) highest = values[target];
+    }
+    frame.thickness = count * this.steps[this.across];
     if (rescales) { frame.slope = 1; frame.intercept = 0; }
     this.kept = { columns, rows, step: 1, smallest, values, highest, floating, colour: false };
     this.keptIndex = index;

@@ -36,7 +36,7 @@ class Viewport {
   get frame() { return this.stack && this.stack.length ? this.stack.frame(this.index) : null; }
 
   resetView() {
-    Object.assign(this, { zoom: 1, panX: 0, panY: 0, rotation: 0, flipped: false, inverted: false, window: null, chosen: 0 });
+    Object.assign(this, { zoom: 1, panX: 0, panY: 0, rotation: 0, flipped: false, inverted: false, window: null, chosen: 0, subtracts: undefined });
   }
 
   // Shows a stack from a frame on, the middle one if none is given.
@@ -187,12 +187,14 @@ class Viewport {
     for (const canvas of [this.canvas, this.marks]) {
       if (canvas.width !== deviceWidth || canvas.height !== deviceHeight) { canvas.width = deviceWidth; canvas.height = deviceHeight; }
     }
-    this.block = pixels.get(frame);
+    const displayed = this.displayed(frame);
+    this.block = displayed.block;
+    this.isSubtracted = Boolean(displayed.mask);
     if (!this.block && this.waitsForValues(frame)) return;
     const matrix = this.matrix(width, height);
     this.context.setTransform(1, 0, 0, 1, 0, 0);
     this.context.clearRect(0, 0, deviceWidth, deviceHeight);
-    const drawn = this.block && this.drawValues(frame, matrix, ratio);
+    const drawn = this.block && this.drawValues(displayed.frame, matrix, ratio);
     this.canvas.hidden = !drawn;
     this.drawPicture(frame, matrix, !drawn);
     this.isTrue = Boolean(drawn);
@@ -216,9 +218,14 @@ class Viewport {
     return false;
   }
 
+  // A frame as it is displayed, and its values: {frame, block}; the block is null as long as these are not there.
+  displayed(frame) {
+    const mask = maskOf(this, frame);
+    return mask ? subtractedFrame(this, frame, mask) : { frame: presentedFrame(this, frame), block: pixels.get(frame) };
+  }
+
   // True values, drawn as they are displayed; false as long as a table of the image is missing.
-  drawValues(shown, matrix, ratio) {
-    const frame = presentedFrame(this, shown);
+  drawValues(frame, matrix, ratio) {
     const ready = () => this.redraw();
     const chosen = this.window || (this.presentation && presentationWindow(this.presentation, frame)) || windowsOf(frame)[0];
     const tables = tablesOf(frame, chosen, ready);
@@ -343,7 +350,8 @@ class Viewport {
   // --- the value under the pointer
 
   cursorValue() {
-    const frame = this.frame, block = frame && pixels.get(frame);
+    const shown = this.frame && maskOf(this, this.frame) ? this.displayed(this.frame) : { frame: this.frame, block: this.frame && pixels.get(this.frame) };
+    const { frame, block } = shown;
     this.value = '';
     if (!frame || !this.pointer) return;
     const [x, y] = this.toImage(this.pointer).map(Math.floor);
@@ -391,9 +399,11 @@ function cornerTexts(viewport, frame) {
     'bottom-left': [
       viewport.value,
       viewport.presentation ? text('presentation_applied') : '',
+      viewport.isSubtracted && viewport.isTrue ? text('mask_subtracted') : '',
       ...presentationGaps(viewport),
       small ? '' : joined('  ', series.modality, series.number && text('series_number', { number: series.number })),
       stack.title,
+      stack.slabText,
       position,
       place === null || place === undefined ? '' : joined('  ', joined(' ', text('location'), formatNumber(place, 1) + ' mm'), thickness),
     ],
