@@ -139,9 +139,9 @@ def build_readme(
 
     `content` says what else the medium has, and in which language; None: nothing, in English.
     Where it names no institution, README.TXT has the `institutions` of the instances; media for
-    teaching have neither, and no `details`. Its length depends on all but the numbers of instances and of volumes and
-    the length of the File-set ID, so that planning knows it. It is in ASCII, or else in UTF-8 with
-    a byte order mark.
+    teaching have neither, and no `details`. Its length depends on all but the numbers of instances
+    and of volumes and the length of the File-set ID, so that planning knows it. It is in ASCII, or
+    else in UTF-8 with a byte order mark.
     """
     terms = content or NO_CONTENT
     texts = terms.texts
