@@ -483,6 +483,40 @@ def test_planes_show_the_volume_from_three_sides(view: View) -> None:
     assert letters == ["RLAP", "RLHF", "APHF"]
 
 
+def test_planes_of_a_volume_without_a_window_have_that_of_its_middle(view: View) -> None:
+    volume = material.ct_volume()
+    for data_set in volume:
+        del data_set.WindowCenter, data_set.WindowWidth
+    volume[0].PixelData = bytes(len(volume[0].PixelData))
+    viewer = view(*volume)
+    viewer.until_true_values()
+    window = viewer.window()
+    assert window[1] > 100
+    viewer.browser.press("m")
+    viewer.until_shown("bottom-left", "Axial – Volume")
+    viewer.until_true_values()
+    viewer.browser.until(f"!{FIRST}.querySelector('.message').textContent")
+    assert viewer.window() == window
+
+
+def test_four_views_do_not_bring_back_another_patient(view: View) -> None:
+    first, second = material.ct_volume(), material.ct_volume("Of another")
+    for data_set in second:
+        data_set.PatientID, data_set.PatientName = "P2", "Roe^Richard"
+        data_set.StudyInstanceUID = "1.2.3.9"
+    viewer = view(*first, *second)
+    viewer.until_true_values()
+    viewer.browser.press("m")
+    viewer.until_shown("top-left", "Doe, Jane", number=3)
+    viewer.open("Of another")
+    viewer.until_shown("top-left", "Roe, Richard")
+    viewer.browser.click("[data-action=arrange_four]")
+    viewer.browser.until(f"!{viewport(3)}.hidden")
+    viewer.until_shown("message", "Choose a series", number=3)
+    assert viewer.text("top-left", 3) == ""
+    assert viewer.browser.evaluate(f"{viewport(3)}.querySelector('.position').hidden")
+
+
 def test_slabs_show_the_maximum_minimum_or_average_of_their_planes(view: View) -> None:
     values = material.volume_values()
     viewer = view(*material.ct_volume())

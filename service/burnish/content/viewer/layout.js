@@ -54,14 +54,18 @@ function releaseVolumes() {
   }
 }
 
-// Two or four viewports show the next series that have images, where they are empty.
+// Two or four viewports show the next series that have images, where they are empty. Those that were not seen before
+// do not show another patient beside this one.
 function arrangeMany(name) {
+  const before = shownViewports().filter(viewport => !viewport.node.hidden);
   arrange(name);
   const taken = new Set(shownViewports().map(viewport => viewport.stack && viewport.stack.series));
   const patient = activeViewport.stack && activeViewport.stack.series.patient;
   const waiting = disc.series.filter(series => series.frames.length && !taken.has(series) && (!patient || series.patient === patient) && !series.instances.some(instance => instance.segments));
   for (const viewport of shownViewports()) {
-    if (viewport.stack && !viewport.stack.volume) continue;
+    const isOther = patient && viewport.stack && viewport.stack.series.patient !== patient;
+    if (viewport.stack && !viewport.stack.volume && !(isOther && !before.includes(viewport))) continue;
+    viewport.stack = null;
     if (waiting.length) viewport.open(stackOf(waiting.shift()));
   }
   closeDocument();

@@ -30,7 +30,7 @@ function tile(key, mark, title, lines, action, attributes) {
   return node;
 }
 
-const badge = name => element('span', { class: 'badge', 'aria-hidden': 'true' }, name);
+const badge = name => element('span', { class: name.length > 4 ? 'badge long' : 'badge', 'aria-hidden': 'true' }, name);
 
 function tilesOf(series) {
   const tiles = [];

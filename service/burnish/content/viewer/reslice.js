@@ -165,13 +165,14 @@ class ReslicedStack {
     corner[this.across] = index;
     if (right.sense < 0) corner[right.axis] = sizes[right.axis] - 1;
     if (down.sense < 0) corner[down.axis] = sizes[down.axis] - 1;
-    const first = volume.frames[0];
+    // the window of the middle: at the ends, there may be nothing but air
+    const first = volume.frames[0], middle = volume.frames[volume.frames.length >> 1];
     frame = makeFrame(first.instance, index + 1, -1, '', {
       rows: sizes[down.axis], columns: sizes[right.axis],
       spacing: [steps[down.axis], steps[right.axis]], spacing_kind: 'patient',
       orientation: [...this.axes[right.axis].map(part => part * right.sense), ...this.axes[down.axis].map(part => part * down.sense)],
       position: this.point(corner), plane: undefined, location: undefined, details: [], overlays: [], regions: undefined,
-      thickness: steps[this.across], between: steps[this.across], windows: first.windows, default_window: first.default_window,
+      thickness: steps[this.across], between: steps[this.across], windows: middle.windows, default_window: middle.default_window,
       slope: first.slope, intercept: first.intercept, frame: first.frame, laterality: undefined,
     });
     frame.computed = () => this.values(index, frame);

@@ -19,7 +19,7 @@ class Viewport {
     this.letters = {};
     for (const name of ['left', 'right', 'top', 'bottom']) this.letters[name] = element('div', { class: 'letters ' + name });
     this.message = element('div', { class: 'message', role: 'status' });
-    this.slider = element('input', { type: 'range', class: 'position', min: 0, value: 0, oninput: () => this.show(+this.slider.value) });
+    this.slider = element('input', { type: 'range', class: 'position', min: 0, value: 0, hidden: true, oninput: () => this.show(+this.slider.value) });
     this.node = element('section', { class: 'viewport', tabindex: '0' },
       element('div', { class: 'screen', dir: 'ltr' }, this.picture, this.canvas, this.marks, ...Object.values(this.corners), ...Object.values(this.letters), this.message),
       this.slider);
@@ -179,6 +179,7 @@ class Viewport {
     const frame = this.frame, width = this.screen.clientWidth, height = this.screen.clientHeight, ratio = devicePixelRatio;
     if (!frame || !width || !height) {
       this.picture.hidden = this.canvas.hidden = true;
+      if (!frame) this.slider.hidden = true;
       this.markContext.clearRect(0, 0, this.marks.width, this.marks.height);
       this.drawTexts();
       return;
