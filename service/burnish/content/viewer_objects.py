@@ -175,15 +175,7 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
     if shutter:
         state["shutter"] = shutter
     state["masks"] = viewer_description.masks(data_set)
-    state["unsupported"] = [
-        key
-        for key, keyword in (
-            ("modality_lut", "ModalityLUTSequence"),
-            ("presentation_lut", "PresentationLUTSequence"),
-            ("masks", "MaskSubtractionSequence"),
-        )
-        if data_set.get(keyword) and not state.get(key)
-    ]
+    state["unsupported"] = _not_read(data_set, state)
     extras.append({key: value for key, value in state.items() if value not in ([], 0)})
     title = data_set.get("ContentDescription") or data_set.get("ContentLabel") or ""
     return _filled(
@@ -192,6 +184,18 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
         extra=[len(extras) - 1],
         references=references.uids,
     )
+
+
+def _not_read(data_set: Any, state: Description) -> list[str]:
+    """Keys of what the data set has and its state has not, since it cannot be read."""
+    keywords = {
+        "modality_lut": "ModalityLUTSequence",
+        "presentation_lut": "PresentationLUTSequence",
+        "masks": "MaskSubtractionSequence",
+    }
+    return [
+        key for key, keyword in keywords.items() if data_set.get(keyword) and not state.get(key)
+    ]
 
 
 def _tables(data_set: Any, extras: list[Any]) -> Description:
