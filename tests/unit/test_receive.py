@@ -285,20 +285,14 @@ def test_newer_content_replaces_the_older_one_which_stays_beside_it(
 def test_what_arrives_later_is_newer_also_if_the_clock_is_set_back(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, together: bool
 ) -> None:
-    clock = [datetime(2026, 5, 6, 12, tzinfo=UTC)]
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, _zone: Any = None) -> datetime:  # type: ignore[override]
-            return clock[0]
-
-    monkeypatch.setattr(receiving, "datetime", Clock)
+    clock = [1_780_000_000_000_000_000]
+    monkeypatch.setattr(receiving, "time_ns", lambda: clock[0])
     wrong = instance(patient_id="WRONG")
     right = instance(sop_instance_uid=wrong.sop_instance_uid, patient_id="R1")
     accept(receiver, wrong)
     if not together:
         receiver.index()
-    clock[0] -= timedelta(hours=1)
+    clock[0] -= 3600 * 1_000_000_000
     accept(receiver, right)
     receiver.index()
     (newest,) = [row for row in rows(ground) if row.replaced_at is None]

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import sqlite
 
 from burnish import commitment
 from burnish.db import instance_records, received_rows
+from burnish.db.new_rows import NewRow
 from burnish.db.session import Database
 from burnish.db.tables import Instance, MediaCreationRequest, Segment
 from burnish.errors import OutOfResources
@@ -239,8 +240,9 @@ def test_a_header_of_another_version_is_read_again(
         patch.setattr(instance_records, "HEADER_INDEX_VERSION", 0)
         encode = instance_records.encode
 
-        def encode_as_before(row: dict[str, object], **options: bool) -> bytes:
-            return encode({**row, "patient_id": "as read before"}, **options)
+        def encode_as_before(row: NewRow, **options: bool) -> bytes:
+            earlier_row = NewRow.of({**row.columns(), "patient_id": "as read before"})
+            return encode(earlier_row, **options)
 
         patch.setattr(instance_records, "encode", encode_as_before)
         accept(receiver, sample)
@@ -374,7 +376,8 @@ def test_times_are_written_as_everywhere_in_the_database(microsecond: int) -> No
     time = datetime(2026, 1, 2, 3, 4, 5, microsecond, tzinfo=UTC)
     dialect = sqlite.dialect()
     bind = Instance.__table__.c.received_at.type.dialect_impl(dialect).bind_processor(dialect)
-    assert received_rows._time_in_sqlite(time) == bind(time)
+    received_us = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    assert received_rows._time_in_sqlite(received_us) == bind(time)
 
 
 def test_rows_of_any_number_are_all_inserted(ground: Ground, receiver: Receiver) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import structlog
 
 from burnish.db import received_rows
+from burnish.db.new_rows import NewRow
 from burnish.db.received_rows import RecordedRows, RowRecorder
 from burnish.db.session import Database
 from burnish.errors import OutOfResources
@@ -46,7 +47,7 @@ _LOOK_ANYWAY = 60.0
 class Arrival:
     """The row of an instance that was received, and what became of it once that is known."""
 
-    row: dict[str, Any]
+    row: NewRow
     indexed: threading.Event | None = None
     #: The row of the first content, if the instance is refused because of it.
     first_row: dict[str, Any] | None = None
@@ -175,9 +176,9 @@ class Indexer:
         for notice in self._batch:
             if isinstance(notice, PendingRecord):
                 row = notice.context.row
-                if not row["spool_key"]:
-                    row["spool_key"] = self._spool.key_in_segment(notice.name, notice.payload)
-                arrivals[row["spool_key"]] = notice.context
+                if not row.spool_key:
+                    row.spool_key = self._spool.key_in_segment(notice.name, notice.payload)
+                arrivals[row.spool_key] = notice.context
                 offsets[notice.name] = notice.end
         rows = [arrival.row for arrival in arrivals.values()]
         self._settle(arrivals, self._recorder.record(rows, offsets, self._spool.has_whole))

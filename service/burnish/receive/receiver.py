@@ -15,15 +15,16 @@ stored.
 import struct
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import lru_cache
+from time import time_ns
 from typing import Any, Literal
 
 import structlog
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
-from burnish.db import instance_records, instance_rows
+from burnish.db import instance_records
+from burnish.db.new_rows import NewRow, shared_values
 from burnish.db.session import Database
 from burnish.db.tables import Instance
 from burnish.directory_records import ROOT_TYPES
@@ -80,7 +81,7 @@ class Receiver:
         #: Series whose text is in doubt, and why: it is logged once for each.
         self._told_of_text: set[tuple[str, str]] = set()
         self._thread: threading.Thread | None = None
-        self._last_received_at = datetime(1970, 1, 1, tzinfo=UTC)
+        self._last_received_us = 0
 
     def start(self) -> None:
         """Have the rows of instances follow from now on."""
@@ -107,19 +108,35 @@ class Receiver:
         """Insert the rows of everything that was received until now; raises OutOfResources."""
         self._indexer.index()
 
-    def open(self, **identity: str) -> Incoming:
-        """Begin an instance; the keywords are those of `Incoming`.
+    def open(
+        self,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        calling_ae_title: str,
+        called_ae_title: str,
+    ) -> Incoming:
+        """Begin an instance.
 
         Raises InvalidUID (PS3.5 9.1) and OutOfResources (disk full or above high water, or too many
         instances wait for their rows).
         """
-        if not _is_known_uid(identity["sop_class_uid"]):
+        if not _is_known_uid(sop_class_uid):
             raise InvalidUID("Affected SOP Class UID is not a UID")
-        if not is_tolerable_uid(identity["sop_instance_uid"]):
+        if not is_tolerable_uid(sop_instance_uid):
             raise InvalidUID("Affected SOP Instance UID is not a UID")
         self._spool.check_room()
         self._indexer.wait_for_room(self._database.wait)
-        return Incoming(self._spool, self._buffers, **identity)
+        return Incoming(
+            self._spool,
+            self._buffers,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+            calling_ae_title=calling_ae_title,
+            called_ae_title=called_ae_title,
+        )
 
     def receive(self, instance: WholeInstance) -> None:
         """Receive an instance that is here as a whole; raises as `open` and `accept` do."""
@@ -159,8 +176,11 @@ class Receiver:
         incoming.release()
         if self._first_counts:
             self._wait_for_verdict(arrival)
-        if fault := instance_faults.known(arrival.row["fault"]):
-            self._log_fault(arrival.row, fault)
+        fault = arrival.row.shared.fault
+        if fault:
+            fault = instance_faults.known(fault)
+            if fault:
+                self._log_fault(arrival.row.columns(), fault)
 
     def _log_fault(self, row: dict[str, Any], fault: str) -> None:
         fields = {
@@ -190,32 +210,27 @@ class Receiver:
 
         self._indexer.run(self._stopping, seal_old_segment)
 
-    def _row(
-        self, incoming: Incoming, instance_header: InstanceHeader, digest: bytes
-    ) -> dict[str, Any]:
-        """The values of the instance's row; `spool_key` is "" if it follows from the record."""
+    def _row(self, incoming: Incoming, instance_header: InstanceHeader, digest: bytes) -> NewRow:
+        """The instance's row; its `spool_key` is "" if it follows from the record."""
         # what arrives later counts as the newer content, also if the clock is set back meanwhile
-        received_at = self._last_received_at = max(datetime.now(UTC), self._last_received_at)
-        shared = instance_rows.shared_values(
-            instance_header.shared,
-            incoming.transfer_syntax_uid,
-            incoming.calling_ae_title,
-            incoming.called_ae_title,
-        )
+        received_us = self._last_received_us = max(time_ns() // 1000, self._last_received_us)
         offset = len(incoming.file_meta)
-        return {
-            **shared,
-            "sop_instance_uid": instance_header.sop_instance_uid,
-            "instance_number": instance_header.instance_number,
-            "record_keys": instance_header.record_keys,
-            "spool_key": incoming.key,
-            "size": offset + incoming.size,
-            "data_set_offset": offset,
-            "digest": digest_as_text(digest),
-            "received_at": received_at,
-            "released_at": None,
-            "replaced_at": None,
-        }
+        return NewRow(
+            instance_header.sop_instance_uid,
+            instance_header.instance_number,
+            bytearray(instance_header.record_keys),
+            incoming.key,
+            offset + incoming.size,
+            offset,
+            digest_as_text(digest),
+            received_us,
+            shared_values(
+                instance_header.shared,
+                incoming.transfer_syntax_uid,
+                incoming.calling_ae_title,
+                incoming.called_ae_title,
+            ),
+        )
 
     def _record(self, incoming: Incoming, arrival: Arrival, digest: bytes) -> PendingRecord:
         """The record to append; raises Unreadable if the database could not hold the row."""
@@ -257,7 +272,7 @@ class Receiver:
         if arrival.is_unstorable:
             raise Unreadable("a value of the data set cannot be stored")
         if arrival.first_row is not None:
-            self._compare_with_first(arrival.row, arrival.first_row)
+            self._compare_with_first(arrival.row.columns(), arrival.first_row)
 
     def _compare_with_first(self, row: dict[str, Any], first_row: dict[str, Any]) -> None:
         """Accept a refused instance after all if its data are those of the first content.

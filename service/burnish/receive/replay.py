@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import delete, select
 
 from burnish.db import instance_records, instance_rows, received_rows
+from burnish.db.new_rows import NewRow
 from burnish.db.received_rows import RowRecorder
 from burnish.db.session import Database
 from burnish.db.tables import Segment
@@ -156,7 +157,8 @@ class _Replay:
         return row
 
     def _insert(self, rows: list[dict[str, Any]]) -> int:
-        outcome = self._recorder.record(rows, {self._name: self._end}, self._spool.has_whole)
+        new_rows = [NewRow.of(row) for row in rows]
+        outcome = self._recorder.record(new_rows, {self._name: self._end}, self._spool.has_whole)
         outcome.log()
         unneeded = [*outcome.unneeded]
         unneeded += [(row["spool_key"], row["size"]) for row, _ in outcome.refused]

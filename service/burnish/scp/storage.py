@@ -10,17 +10,24 @@ import structlog
 from burnish.errors import BurnishError, Mismatch, NotAuthorized
 from burnish.receive import Incoming, Receiver
 from burnish.scp import messages, statuses
-from burnish.scp.messages import AFFECTED_SOP_CLASS_UID, Command
+from burnish.scp.messages import (
+    AFFECTED_SOP_CLASS_UID,
+    AFFECTED_SOP_INSTANCE_UID,
+    Command,
+    StoreForm,
+)
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.traffic import Traffic
+from burnish.scp.upper_layer import StoreSink
 
 log = structlog.get_logger(__name__)
 
 
-class StoreOperation:
+class StoreOperation(StoreSink):
     """One C-STORE: takes the fragments of its data set, then responds.
 
-    After an error, the rest of the data set is read from the association and discarded.
+    After an error, the rest of the data set is read from the association and discarded. What holds
+    for all instances of one kind in an association is checked once.
     """
 
     def __init__(
@@ -33,38 +40,43 @@ class StoreOperation:
         *,
         traffic: Traffic,
     ) -> None:
-        self._began_at = perf_counter()
         self._receiver = receiver
         self._traffic = traffic
         self._context_id = context_id
         self._maximum_length = association.maximum_length
-        self._command = command
         self._calling_ae_title = association.calling_ae_title
+        self._called_ae_title = association.called_ae_title
+        self._sop_class_uid = command.text(AFFECTED_SOP_CLASS_UID)
+        self._transfer_syntax_uid = context.transfer_syntax
+        self._refusal = _refusal(association, context, command)
+        self._form: StoreForm | None = None
+        self._message_id = b""
+        self._command: Command | None = command
         self._incoming: Incoming | None = None
-        self._error: BurnishError | None = None
+        self._open(command.get(AFFECTED_SOP_INSTANCE_UID, b""))
+
+    def begin(self, form: StoreForm, message_id: bytes, sop_instance_uid: bytes) -> None:
+        self._form = form
+        self._message_id = message_id
+        self._command = None
+        self._open(sop_instance_uid)
+
+    def _open(self, sop_instance_uid: bytes) -> None:
+        self._began_at = perf_counter()
+        self._sop_instance_uid = sop_instance_uid
+        self._error: BurnishError | None = self._refusal
+        if self._error is not None:
+            return
         try:
-            self._incoming = self._open(association, context)
+            self._incoming = self._receiver.open(
+                sop_class_uid=self._sop_class_uid,
+                sop_instance_uid=messages.text_of(sop_instance_uid),
+                transfer_syntax_uid=self._transfer_syntax_uid,
+                calling_ae_title=self._calling_ae_title,
+                called_ae_title=self._called_ae_title,
+            )
         except BurnishError as error:
             self._error = error
-
-    def _open(self, association: Acceptance, context: Context) -> Incoming:
-        if "store" not in association.may:
-            ae_title = association.calling_ae_title
-            raise NotAuthorized(f"AE {ae_title} is not permitted to store (peer.may)")
-        command = self._command
-        form = command.form
-        sop_class_uid = form.sop_class_uid if form else command.text(AFFECTED_SOP_CLASS_UID)
-        if sop_class_uid != context.abstract_syntax:
-            raise Mismatch("SOP Class UID is not that of the presentation context")
-        if form is None and not command.has_data_set:
-            raise Mismatch("C-STORE without a data set")
-        return self._receiver.open(
-            sop_class_uid=sop_class_uid,
-            sop_instance_uid=command.text(messages.AFFECTED_SOP_INSTANCE_UID),
-            transfer_syntax_uid=context.transfer_syntax,
-            calling_ae_title=association.calling_ae_title,
-            called_ae_title=association.called_ae_title,
-        )
 
     def write(self, fragment: memoryview) -> None:
         """Takes the next bytes of the data set."""
@@ -104,9 +116,13 @@ class StoreOperation:
         if self._error is None:
             seconds = perf_counter() - self._began_at
             self._traffic.stored(self._calling_ae_title, statuses.SUCCESS, seconds)
-            form = self._command.form
-            if form is not None:
-                return form.success(self._command, self._context_id, self._maximum_length)
+            if self._form is not None:
+                return self._form.success(
+                    self._message_id,
+                    self._sop_instance_uid,
+                    self._context_id,
+                    self._maximum_length,
+                )
             return self._respond(statuses.SUCCESS)
         status = statuses.of(self._error).c_store
         self._traffic.stored(self._calling_ae_title, status, 0.0)
@@ -114,13 +130,17 @@ class StoreOperation:
             "C-STORE failed",
             status=f"{status:04X}",
             why=str(self._error),
-            sop_instance_uid=self._command.text(messages.AFFECTED_SOP_INSTANCE_UID),
+            sop_instance_uid=messages.text_of(self._sop_instance_uid),
             calling_ae_title=self._calling_ae_title,
         )
         return self._respond(status, str(self._error))
 
     def _respond(self, status: int, comment: str = "") -> bytes:
-        response = messages.response(self._command, status, comment=comment)
+        command = self._command
+        if command is None:
+            assert self._form is not None  # noqa: S101
+            command = self._form.command(self._message_id, self._sop_instance_uid)
+        response = messages.response(command, status, comment=comment)
         return messages.p_data(self._context_id, response, b"", self._maximum_length)
 
     def abandon(self) -> None:
@@ -128,3 +148,17 @@ class StoreOperation:
         if self._incoming is not None:
             self._incoming.abandon()
             self._incoming = None
+
+
+def _refusal(
+    association: Acceptance, context: Context, command: Command
+) -> NotAuthorized | Mismatch | None:
+    """Why no C-STORE-RQ like this one is accepted; None if it is."""
+    if "store" not in association.may:
+        ae_title = association.calling_ae_title
+        return NotAuthorized(f"AE {ae_title} is not permitted to store (peer.may)")
+    if command.text(AFFECTED_SOP_CLASS_UID) != context.abstract_syntax:
+        return Mismatch("SOP Class UID is not that of the presentation context")
+    if not command.has_data_set:
+        return Mismatch("C-STORE without a data set")
+    return None
