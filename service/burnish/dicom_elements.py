@@ -276,4 +276,9 @@ def _reject_delimiter(group: int, number: int) -> None:
 
 def uid(values: Mapping[int, bytes], tag: int) -> str:
     """A UID as text without its padding; "" if it is absent."""
-    return values.get(tag, b"").rstrip(b"\0 ").decode("latin-1").lstrip(" ")
+    return uid_of(values.get(tag, b""))
+
+
+def uid_of(value: bytes) -> str:
+    """The value of a UID as text without its padding."""
+    return value.rstrip(b"\0 ").decode("latin-1").lstrip(" ")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from burnish import site_records
 from burnish.application_profiles.limits import LIMITED_ON_ARRIVAL
-from burnish.dicom_elements import UNDEFINED_LENGTH, header, scan, uid
+from burnish.dicom_elements import UNDEFINED_LENGTH, header, scan, uid_of
 from burnish.dicomdir import keys
 from burnish.directory_records import all_keys
 from burnish.errors import Unreadable
@@ -46,20 +46,29 @@ _MOST_SIZES = 64
 _MOST_SEEN = 1024
 
 
+class _DifferingKey(NamedTuple):
+    """A key of the directory record whose value differs: the one at `place` of those."""
+
+    place: int
+    tag: int
+    vr: bytes
+
+
 class _Kind(NamedTuple):
     """The bytes that data sets of one kind have in common, and where they differ.
 
     `common` unpacks the bytes that have to be `expected`. `differing` unpacks the other values that
-    are indexed, of which `tags` are the tags. `record_keys` are those of the directory record:
-    encoded, or the tag of a value that differs. `shared` are the fields of the header that all
-    have.
+    are indexed: `sop_instance_uid` and `instance_number` are their places among these, that of
+    Instance Number is None if there is none. `record_keys` are those of the directory record:
+    encoded, or one that differs. `shared` are the fields of the header that all have.
     """
 
     common: struct.Struct
     expected: tuple[bytes, ...]
     differing: struct.Struct
-    tags: tuple[int, ...]
-    record_keys: tuple[bytes | int, ...]
+    sop_instance_uid: int
+    instance_number: int | None
+    record_keys: tuple[bytes | _DifferingKey, ...]
     shared: tuple[object, ...]
 
     def header(self, head: bytes | memoryview) -> InstanceHeader | None:
@@ -69,20 +78,22 @@ class _Kind(NamedTuple):
                 return None
         except struct.error:
             return None
-        values = dict(zip(self.tags, self.differing.unpack_from(head), strict=True))
+        values = self.differing.unpack_from(head)
         elements = []
         for key in self.record_keys:
-            if isinstance(key, int):
-                element = keys.record_element(key, _DIFFERING_KEYS[key], values[key], b"")
-                if not element:
-                    return None
-                elements.append(element)
-            else:
+            if isinstance(key, bytes):
                 elements.append(key)
+                continue
+            place, tag, vr = key
+            element = keys.record_element(tag, vr, values[place], b"")
+            if not element:
+                return None
+            elements.append(element)
+        number = b"" if self.instance_number is None else values[self.instance_number]
         return InstanceHeader._make(
             (
-                uid(values, _SOP_INSTANCE_UID),
-                keys.integer(_INSTANCE_NUMBER, values.get(_INSTANCE_NUMBER, b"")),
+                uid_of(values[self.sop_instance_uid]),
+                keys.integer(_INSTANCE_NUMBER, number),
                 b"".join(elements),
                 *self.shared,
             )
@@ -182,27 +193,33 @@ def _learn(
             common.skip(length)
         else:
             common.skip(length)
-    record_keys = _record_keys(instance_header.record_keys, set(tags))
-    if position != size or not {_SOP_INSTANCE_UID, *record_keys}.issuperset(tags):
+    if position != size or tags.count(_SOP_INSTANCE_UID) != 1:
+        return None
+    record_keys = _record_keys(instance_header.record_keys, tags)
+    used = {key.tag for key in record_keys if isinstance(key, _DifferingKey)}
+    if not {_SOP_INSTANCE_UID, *used}.issuperset(tags):
         return None
     unpack_common = common.compile()
     return _Kind(
         unpack_common,
         unpack_common.unpack_from(head),
         differing.compile(),
-        tuple(tags),
+        tags.index(_SOP_INSTANCE_UID),
+        tags.index(_INSTANCE_NUMBER) if _INSTANCE_NUMBER in tags else None,
         record_keys,
         instance_header[OWN_FIELDS:],
     )
 
 
-def _record_keys(record_keys: bytes, differing: set[int]) -> tuple[bytes | int, ...]:
-    """The keys of a directory record: encoded, or the tag of a value that differs."""
-    pieces: list[bytes | int] = []
+def _record_keys(record_keys: bytes, differing: list[int]) -> tuple[bytes | _DifferingKey, ...]:
+    """The keys of a directory record: encoded, or those whose tags are among `differing`."""
+    pieces: list[bytes | _DifferingKey] = []
     position = 0
     for element in scan(record_keys, 0, len(record_keys), explicit=True):
-        if element.tag in differing:
-            pieces += (record_keys[position : element.start], element.tag)
+        tag = element.tag
+        if tag in differing:
+            pieces.append(record_keys[position : element.start])
+            pieces.append(_DifferingKey(differing.index(tag), tag, _DIFFERING_KEYS[tag]))
             position = element.end
     return (*pieces, record_keys[position:])
 
