@@ -1,8 +1,8 @@
 """Ground: the rows of instances that were just received, before they are in the database.
 
-Most columns have the same values in all rows of a series. They are kept once for all of them: a
-dict of all columns for each instance, and its values one by one into the record and into the
-database, take 6 us more of the CPU time for an instance of 10 KB.
+Most columns have the same values in all rows of a series. They are kept once for all of them. A
+dict of all columns for each instance takes 3 us more of the CPU time for an instance of 10 KB
+until its record is written, and 3 us more until its row is in the database.
 """
 
 from collections.abc import Mapping
