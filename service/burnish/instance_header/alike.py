@@ -163,14 +163,7 @@ def _learn(
 
     None for anything else, and if the last of its elements begins behind `head`.
     """
-    if (
-        instance_header.directory_record_type != _RECORD_TYPE
-        or not header_values.explicit
-        or header_values.implicit
-        or header_values.irregular
-        or header_values.padding
-        or keys.SHARED_FUNCTIONAL_GROUPS in header_values.values
-    ):
+    if not _may_be_alike(header_values, instance_header):
         return None
     common_tags = _COMMON - _SUBSTITUTE_DATES if instance_header.study_date else _COMMON
     common, differing = _Format(), _Format()
@@ -208,6 +201,18 @@ def _learn(
         tags.index(_INSTANCE_NUMBER) if _INSTANCE_NUMBER in tags else None,
         record_keys,
         instance_header[OWN_FIELDS:],
+    )
+
+
+def _may_be_alike(header_values: HeaderValues, instance_header: InstanceHeader) -> bool:
+    """Whether it is an image in Explicit VR Little Endian in which nothing is unusual."""
+    return (
+        instance_header.directory_record_type == _RECORD_TYPE
+        and header_values.explicit
+        and not header_values.implicit
+        and not header_values.irregular
+        and not header_values.padding
+        and keys.SHARED_FUNCTIONAL_GROUPS not in header_values.values
     )
 
 

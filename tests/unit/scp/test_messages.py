@@ -67,13 +67,13 @@ def test_a_request_of_the_form_of_another_decodes_as_it_would_alone(
     for identity in (b"1.2.3.40", uid.encode()):
         data = store_request(message_id, AFFECTED_SOP_INSTANCE_UID=identity)
         alone = Command.decode(data)
-        found = form.identify(data)
-        if found is None:
+        parts = form.identify(data)
+        if parts is None:
             assert len(data) != len(first)
             continue
-        assert form.command(*found) == alone
+        assert form.command(*parts) == alone
         success = messages.p_data(context_id, messages.response(alone, 0), b"", maximum_length)
-        assert form.success(*found, context_id, maximum_length) == success
+        assert form.success(*parts, context_id, maximum_length) == success
 
 
 @quick
@@ -84,9 +84,9 @@ def test_a_request_in_which_another_byte_differs_is_not_of_that_form(
     data = bytearray(store_request())
     form = StoreForm(bytes(data), Command.decode(bytes(data)))
     data[position] = value
-    found = form.identify(bytes(data))
-    if found is not None:
-        assert form.command(*found) == Command.decode(bytes(data))
+    parts = form.identify(bytes(data))
+    if parts is not None:
+        assert form.command(*parts) == Command.decode(bytes(data))
 
 
 @pytest.mark.parametrize(
