@@ -9,6 +9,7 @@ from burnish.dicom_elements import encode
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import layout
 from burnish.hashing import digest_of, digest_text, hasher_like, new_hasher
+from burnish.instance_header.data_set_walk import DataSetWalk
 from burnish.values import (
     ExpectedInstance,
     FileDigest,
@@ -16,7 +17,6 @@ from burnish.values import (
     SecureVolume,
     VolumeReport,
 )
-from burnish.verify.data_set_walk import DataSetWalk
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE
 from burnish.verify.faults import FaultCode, Faults, shown

@@ -10,6 +10,7 @@ from burnish.application_profiles import limits
 from burnish.dicom_elements import PIXEL_DATA, UNDEFINED_LENGTH
 from burnish.instance_header import codestreams
 from burnish.instance_header.codestreams import EncapsulatedPixelData
+from burnish.instance_header.data_set_walk import DataSetWalk, Value
 from burnish.instance_header.element_checks import TOLERABLE
 from burnish.instance_header.instance_faults import KEPT
 from burnish.instance_header.pixel_data import (
@@ -20,7 +21,6 @@ from burnish.instance_header.pixel_data import (
 )
 from burnish.instance_header.pixel_description import description_faults
 from burnish.site_records import record_type
-from burnish.verify.data_set_walk import DataSetWalk, Value
 from burnish.verify.faults import FaultCode, Faults, attribute
 from burnish.verify.file_meta_checks import FileMeta
 

@@ -17,10 +17,10 @@ from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Layout, layout
 from burnish.identifiers import is_file_name, is_tolerable_uid
 from burnish.instance_header import codestreams
+from burnish.instance_header.data_set_walk import BLOCK, DataSetWalk
 from burnish.media import FileSystem
 from burnish.values import DecodedFrames, Fault, ReadableVolume, SecureVolume, VolumeReport
 from burnish.verify.data_set_checks import PIXEL_VALUES, ElementReport, PixelChecks
-from burnish.verify.data_set_walk import BLOCK, DataSetWalk
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE, examine_encrypted_volume
 from burnish.verify.faults import FaultCode, Faults, attribute, shown

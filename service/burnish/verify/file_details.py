@@ -10,8 +10,8 @@ from burnish import character_sets, registered_uids
 from burnish.dicomdir.reader import SPECIFIC_CHARACTER_SET
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Layout, layout
+from burnish.instance_header.data_set_walk import DataSetWalk
 from burnish.values import ReadableVolume
-from burnish.verify.data_set_walk import DataSetWalk
 from burnish.verify.file_meta_checks import read_file_meta
 from burnish.verify.volume_file import inflated_file
 from burnish.vocabulary import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN

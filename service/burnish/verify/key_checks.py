@@ -11,8 +11,8 @@ from burnish.dicomdir.reader import IDENTITY_KEYS, SPECIFIC_CHARACTER_SET
 from burnish.dicomdir.records import STAND_IN_PATIENT_ID
 from burnish.directory_records import KEYS, Key, all_keys, spoken_names
 from burnish.errors import Unreadable
+from burnish.instance_header.data_set_walk import DataSetWalk
 from burnish.instance_header.instance_faults import KEPT
-from burnish.verify.data_set_walk import DataSetWalk
 from burnish.verify.faults import FaultCode, Faults, attribute
 from burnish.verify.record_checks import Record
 from burnish.verify.sequence_comparison import difference

@@ -12,9 +12,9 @@ from burnish import file_meta
 from burnish.dicom_elements import encode, scan
 from burnish.dicomdir import encoder
 from burnish.explicit_little_endian import layout
+from burnish.instance_header.data_set_walk import DataSetWalk
 from burnish.instance_header.header import index_file
 from burnish.values import DirectoryEntry
-from burnish.verify.data_set_walk import DataSetWalk
 from made_entries import EVERY_KEY
 
 #: The files of the pydicom wheel, by the names that they have in the folder.

@@ -357,16 +357,19 @@ DATA_SETS = {
         "CT",
         nested(lambda items: items[:4] + (len(items) + 40).to_bytes(4, "little") + items[8:]),
         "(0008,1140)",
-        "an item should end at byte",
+        "item 1 should have 128 bytes, of which 80 are there",
     ),
     "length of a nested element": in_file(
         "CT",
         nested(lambda items: items.replace(b"SH\x04\0CODE", b"SH\x44\0CODE")),
         "(0008,1140)",
-        "Code Value (0008,0100) should end at byte",
+        "Code Value (0008,0100) should have 68 bytes, of which",
     ),
     "no item": in_file(
-        "CT", nested(lambda items: b"\x08\0\0\1" + items[4:]), "(0008,1140)", "between its items"
+        "CT",
+        nested(lambda items: b"\x08\0\0\1" + items[4:]),
+        "(0008,1140)",
+        "Code Value (0008,0100) is where an item should begin",
     ),
     "delimiter gone": in_file(
         "RLE",

@@ -5,8 +5,9 @@ import struct
 import pytest
 
 from burnish.dicom_elements import encode, encode_item
+from burnish.instance_header import data_set_walk
 from burnish.values import VolumeReport
-from burnish.verify import FaultCode, data_set_walk, examine_volume
+from burnish.verify import FaultCode, examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, JPEG_2000
 from factories import encapsulated
 from made_codestreams import jpeg_2000
