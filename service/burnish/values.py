@@ -351,7 +351,8 @@ class HeaderValues:
     there is none. `padding` is the number of zeros behind the data set. `odd_length` is the offset
     of the length of the last element, if that is odd, and the even length to be stored there.
     If elements are `irregular`, `fault` says what is wrong with them, `tolerable_fault` what is
-    wrong that readers pass over.
+    wrong that readers pass over. `has_sequences` is True if there may be sequences: what is within
+    them was not looked at.
     """
 
     values: dict[int, bytes] = field(default_factory=dict)
@@ -363,6 +364,7 @@ class HeaderValues:
     irregular: bool = False
     fault: str = ""
     tolerable_fault: str = ""
+    has_sequences: bool = False
 
     def is_explicit(self, tag: int) -> bool:
         """Whether the items of the sequence with this tag are in Explicit VR."""

@@ -156,6 +156,7 @@ def show(
             ("Study Instance UID", line.study_instance_uid),
             ("modality", line.modality),
             ("fault", line.fault or "none"),
+            ("examined", _examined(line)),
         )
     )
     _show_contents(line)
@@ -163,6 +164,12 @@ def show(
         output.print_items((output.format_time(event.at), event.event.lower(), event.actor))
     if media:
         _show_media(media)
+
+
+def _examined(line: "InstanceLine") -> str:
+    if line.examined:
+        return "completely"
+    return "but for sequences and compressed frames, which the first request examines"
 
 
 def _show_contents(line: "InstanceLine") -> None:

@@ -12,6 +12,7 @@ from burnish import character_sets, site_records
 from burnish.dicom_elements import Element, encode, encode_item, items, scan, uid
 from burnish.dicomdir.key_values import fit
 from burnish.directory_records import DVD_KEYS, KEYS, ROOT_TYPES, Key, all_keys
+from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Converter, Layout
 from burnish.values import HeaderValues
 
@@ -62,6 +63,7 @@ _ENTITY_TYPES = ("PATIENT", "STUDY", "SERIES")
 #: Longer values, in bytes, are unusual, and remembering them would take too much memory.
 _LONGEST_REMEMBERED = 1 << 10
 _IMPLICIT = Layout(explicit=False, big_endian=False)
+_EXPLICIT = Layout(explicit=True, big_endian=False)
 
 
 class EntityKeys(NamedTuple):
@@ -94,6 +96,8 @@ class KeyBuilder:
         self._header = header
         self._values = header.values
         self._record_type = record_type
+        #: The items of sequences that were read, by tag.
+        self._items: dict[int, bytes] = {}
         self.character_set = self._values.get(SPECIFIC_CHARACTER_SET, b"").rstrip(b" \0")
         self.undecodable = 0
 
@@ -206,18 +210,33 @@ class KeyBuilder:
         return encode(RELATED_GENERAL_SOP_CLASS_UID, b"UI", related)
 
     def _sequence(self, tag: int) -> bytes:
-        """The items of a sequence in Explicit VR; b"" if it is absent or empty."""
-        value = self._values.get(tag)
+        """The items of a sequence in Explicit VR; b"" if it is absent, empty or damaged.
+
+        Damage makes the whole DICOMDIR unreadable. It is told when the instance is examined.
+        """
+        if tag not in self._items:
+            self._items[tag] = self._read_sequence(tag, self._values.get(tag, b""))
+        return self._items[tag]
+
+    def _read_sequence(self, tag: int, value: bytes) -> bytes:
         if not value:
             return b""
-        if not self._header.is_explicit(tag):
-            value = _explicit_items(value)
-        return concept_modifiers(value) if tag == _CONTENT_SEQUENCE else value
+        try:
+            if not self._header.is_explicit(tag):
+                value = _explicit_items(value)
+            if tag == _CONTENT_SEQUENCE:
+                value = concept_modifiers(value)
+        except Unreadable:
+            return b""
+        return value if _is_sound(value) else b""
 
     def _element_from_functional_groups(self, tag: int, vr: bytes) -> bytes:
         group = _FUNCTIONAL_GROUPS[tag]
-        item = next(_values_of_items(self._sequence(SHARED_FUNCTIONAL_GROUPS)), {})
-        values = next(_values_of_items(item.get(group, b"")), {}) if group else item
+        try:
+            item = next(_values_of_items(self._sequence(SHARED_FUNCTIONAL_GROUPS)), {})
+            values = next(_values_of_items(item.get(group, b"")), {}) if group else item
+        except Unreadable:
+            return b""  # within VR UN, items may be damaged
         value = values.get(tag, b"")
         if vr == b"SQ":
             return encode(tag, vr, value) if value else b""
@@ -335,6 +354,27 @@ def _with_character_set(
 
 def _number(value: bytes) -> int | None:
     return int(value) if value else None
+
+
+def _is_sound(value: bytes) -> bool:
+    """Whether items in Explicit VR are items, to any depth."""
+    if len(value) > _LONGEST_REMEMBERED:
+        return _can_be_walked(value)
+    return _remembered_soundness(value)
+
+
+def _can_be_walked(value: bytes) -> bool:
+    data_set = b"\x08\x00\x40\x11SQ\0\0" + len(value).to_bytes(4, "little") + value
+    try:
+        for _ in Converter(data_set, 0, len(data_set), _EXPLICIT).convert():
+            pass
+    except Unreadable:
+        return False
+    return True
+
+
+#: The images of a series refer to the same images.
+_remembered_soundness = lru_cache(maxsize=1024)(_can_be_walked)
 
 
 def _explicit_items(value: bytes) -> bytes:

@@ -25,7 +25,7 @@ from burnish.dicom_elements import (
 )
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Converter, Layout, dictionary_vr, little_endian
-from burnish.instance_header.element_checks import attribute, element_faults
+from burnish.instance_header.element_checks import DELIMITER, attribute, element_faults, nested
 from burnish.wording import quantity
 
 #: Bytes that are read at once.
@@ -49,8 +49,6 @@ _ITEM_NAMES = {
 }
 #: VRs whose values may be items of undefined length; b"" is that of Implicit VR (PS3.5 7.1.2).
 _SEQUENCE_VRS = frozenset({b"SQ", b"UN", b""})
-#: VRs whose values may be fragments (PS3.5 A.4).
-_FRAGMENT_VRS = frozenset({b"OB", b"OW"})
 #: In a longer path to an element, the levels in the middle are left out.
 _LONGEST_PATH = 8
 
@@ -120,8 +118,9 @@ class DataSetWalk:
         self.fragments: list[tuple[int, int]] = []
         self.offset_table = b""
         self.pixel_data: Value | None = None
-        #: Where the sequences among the wanted elements lie.
+        #: Where the sequences among the wanted elements lie; not those that are damaged.
         self.sequences: dict[int, Value] = {}
+        self._damaged: set[int] = set()
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the data set, fewer where it ends."""
@@ -181,7 +180,7 @@ class DataSetWalk:
             self.pixel_data = value
             return
         if value.undefined or value.vr == b"SQ":
-            if tag not in wanted:
+            if tag not in wanted or tag in self._damaged:
                 return
             self.sequences[tag] = value
         kept = self.read(value.start, min(value.length, wanted[tag]))
@@ -260,7 +259,7 @@ class DataSetWalk:
     def _check_nested_element(self, tag: int, length: int, stack: Sequence[_OpenLevel]) -> None:
         """As `_check_element`, for an element of the item on top of `stack`."""
         for kind, message in element_faults(tag, length, stack[-1].previous):
-            self._report(f"nested {kind}", f"in its {_path(stack)}, {message}")
+            self._report(nested(kind), f"in its {_path(stack)}, {message}")
 
     def _is_padding(self, position: int) -> bool:
         left = self._end - position
@@ -274,10 +273,7 @@ class DataSetWalk:
 
     def _undefined(self, tag: int, vr: bytes, start: int) -> int:
         """The offset behind an element of undefined length and its delimiter."""
-        if not vr and tag == PIXEL_DATA:
-            return self._walk_fragments(tag, start)
-        if vr not in _SEQUENCE_VRS:
-            _check_fragment_vr(tag, vr)
+        if tag == PIXEL_DATA and vr not in (b"SQ", b"UN"):
             return self._walk_fragments(tag, start)
         if vr == b"UN" and self._layout.big_endian:
             # Its items are in Implicit VR Little Endian (PS3.5 6.2.2 note 4).
@@ -285,6 +281,8 @@ class DataSetWalk:
         explicit = self._layout.explicit and vr != b"UN"
         sequence = _OpenLevel(tag, None, self._end, explicit=explicit, is_sequence=True)
         try:
+            if vr not in _SEQUENCE_VRS:
+                raise Unreadable(f"its {_undefined_length(tag, vr)}")
             return self._walk(sequence, start)
         except Unreadable as error:
             if self._layout.big_endian:
@@ -292,7 +290,7 @@ class DataSetWalk:
             # The delimiters may tell where the next element is.
             with suppress(Unreadable):
                 after = close(self, start, self._end, explicit=explicit)
-                self._report("sequence", str(error))
+                self._report_sequence(tag, error)
                 return after
             raise
 
@@ -302,7 +300,11 @@ class DataSetWalk:
             self._walk(sequence, start)
         except Unreadable as error:
             # The length of the whole sequence tells where the next element is.
-            self._report("sequence", str(error))
+            self._report_sequence(tag, error)
+
+    def _report_sequence(self, tag: int, error: Unreadable) -> None:
+        self._damaged.add(tag)
+        self._report("sequence", str(error))
 
     def _walk_fragments(self, tag: int, start: int, *, is_nested: bool = False) -> int:
         """Takes the fragments of Pixel Data; returns the offset behind their delimiter (A.4).
@@ -318,7 +320,7 @@ class DataSetWalk:
             item, value, length = self._item_header(position)
             if item == SEQUENCE_DELIMITATION_ITEM:
                 if length:
-                    self._report("delimiter", f"the delimiter of its {attribute(tag)} has a length")
+                    self._report(DELIMITER, f"its {attribute(tag)} has a delimiter with a length")
                 return value
             if item != ITEM or length == UNDEFINED_LENGTH:
                 name = describe(item)
@@ -378,22 +380,23 @@ class DataSetWalk:
                 _, _, vr, length = unpack_explicit(self._block, at)
                 if vr not in short_vrs:
                     start, length = self._long_length(position, tag, vr, length)
+            after = start + length
+            if after > top.limit and length != UNDEFINED_LENGTH:
+                raise self._too_long(attribute(tag), length, start, top)
             if tag <= top.previous or length & 1 or group <= 2:
                 self._check_nested_element(tag, length, stack)
             top.previous = max(top.previous, tag)
             if length == UNDEFINED_LENGTH:
-                if top.explicit and vr not in _SEQUENCE_VRS:
-                    _check_fragment_vr(tag, vr)
+                if tag == PIXEL_DATA and vr not in (b"SQ", b"UN"):
                     position = self._walk_fragments(tag, start, is_nested=True)
                     continue
+                if top.explicit and vr not in _SEQUENCE_VRS:
+                    raise Unreadable(_undefined_length(tag, vr))
                 explicit = top.explicit and vr != b"UN"
                 stack.append(_OpenLevel(tag, None, top.limit, explicit=explicit, is_sequence=True))
                 _check_depth(stack)
                 position = start
                 continue
-            after = start + length
-            if after > top.limit:
-                raise self._too_long(attribute(tag), length, start, top)
             if vr == b"SQ" if top.explicit else dictionary_vr(tag) == b"SQ":
                 stack.append(_OpenLevel(tag, after, after, explicit=top.explicit, is_sequence=True))
                 _check_depth(stack)
@@ -438,10 +441,16 @@ class DataSetWalk:
             )
             return start
         expected = SEQUENCE_DELIMITATION_ITEM if top.is_sequence else ITEM_DELIMITATION_ITEM
-        if tag != expected or top.end is not None:
+        # readers pass over the delimiter of a sequence of defined length that ends with it
+        is_needless = top.is_sequence and start == top.end
+        if tag != expected or (top.end is not None and not is_needless):
             raise Unreadable(f"{_ITEM_NAMES.get(tag, '')}{describe(tag)} is where it must not be")
-        if length:
-            self._report("delimiter", f"its {_path(stack)} has a delimiter with a length")
+        if is_needless:
+            message = f"its {_path(stack)} has a delimiter, although its length is defined"
+            self._report(DELIMITER, message)
+        elif length:
+            message = f"its {_path(stack)} has a delimiter with a length"
+            self._report(DELIMITER, message)
         stack.pop()
         return start
 
@@ -462,10 +471,9 @@ def _check_depth(stack: Sequence[_OpenLevel]) -> None:
         raise Unreadable(f"sequences are nested more than {MAXIMUM_DEPTH} deep")
 
 
-def _check_fragment_vr(tag: int, vr: bytes) -> None:
-    if vr not in _FRAGMENT_VRS:
-        name = vr.decode("ascii")
-        raise Unreadable(f"{attribute(tag)} has undefined length, which VR {name} does not permit")
+def _undefined_length(tag: int, vr: bytes) -> str:
+    name = vr.decode("ascii")
+    return f"{attribute(tag)} has undefined length, which VR {name} does not permit"
 
 
 def _truncated(tag: int, stated: int, end: int) -> NeedMore:

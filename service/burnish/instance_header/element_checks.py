@@ -6,8 +6,21 @@ from burnish.dicom_elements import UNDEFINED_LENGTH, describe
 
 #: Groups of messages and of File Meta Information, which no data set has (PS3.5 7.1).
 FOREIGN_GROUPS = frozenset({0x0000, 0x0002})
-#: Kinds of faults that readers pass over.
+#: Kinds of faults of elements that readers pass over.
 TOLERABLE = frozenset({"order", "length"})
+#: A delimiter that has a length, or is not needed.
+DELIMITER = "delimiter"
+_NESTED = "nested "
+
+
+def nested(kind: str) -> str:
+    """The kind of a fault of an element within a sequence."""
+    return f"{_NESTED}{kind}"
+
+
+def is_passed_over(kind: str) -> bool:
+    """Whether readers show the image whatever a fault of this kind says."""
+    return kind in TOLERABLE or kind == DELIMITER or kind.startswith(_NESTED)
 
 
 def attribute(tag: int) -> str:

@@ -24,6 +24,8 @@ from burnish.wording import quantity
 
 #: How many first bytes of a data set are passed as `head`: in most, all that is indexed.
 HEAD = 1 << 16
+#: Behind very long File Meta Information, the head of the data set is read by itself.
+_SHORTEST_HEAD = 1 << 15
 _alike = AlikeDataSets()
 
 
@@ -138,9 +140,11 @@ def _fault(
     """The faults of the instance, in words (see `instance_faults`)."""
     faults = [header_values.fault] if header_values.fault else []
     length = header_values.pixel_data_length
-    if directory_record_type == "IMAGE":
+    has_pixels = directory_record_type and length is not None
+    if directory_record_type == "IMAGE" or has_pixels:
         faults += pixel_faults(length, limited_attributes, transfer_syntax_uid, sop_class_uid)
-    if length == UNDEFINED_LENGTH and not faults:
+    is_known_to_be_damaged = any(map(instance_faults.prevents_media, faults))
+    if (length == UNDEFINED_LENGTH or header_values.has_sequences) and not is_known_to_be_damaged:
         faults.append(UNEXAMINED)
     if faults or header_values.tolerable_fault:
         return in_words(header_values.tolerable_fault, faults)
@@ -155,16 +159,20 @@ def index_file(path: Path) -> IndexedFile:
     return index_slice(Slice.of_file(path))
 
 
-def index_slice(source: Slice) -> IndexedFile:
-    """The header of a DICOM file in the spool; raises as `index_file` does."""
+def index_slice(source: Slice, beginning: bytes | None = None) -> IndexedFile:
+    """The header of a DICOM file in the spool; raises as `index_file` does.
+
+    `beginning` are its first bytes, if they have been read already.
+    """
     size = source.size
-    with source.open() as file:
-        start = file.read(HEAD)
-        offset, transfer_syntax_uid = locate(start)
-        if offset >= size:
-            raise Unreadable("the file has no data set")
-        file.seek(offset)
-        head = file.read(HEAD)
+    if beginning is None:
+        beginning = source.read(0, HEAD)
+    offset, transfer_syntax_uid = locate(beginning)
+    if offset >= size:
+        raise Unreadable("the file has no data set")
+    head = beginning[offset:]
+    if len(head) < _SHORTEST_HEAD:
+        head = source.read(offset, HEAD)
     header, repair = index_data_set(
         head, size - offset, transfer_syntax_uid, partial(_open_at, source, offset)
     )

@@ -56,3 +56,42 @@ class Inflated:
         """The bytes behind the deflated ones, once those have ended, at most so many."""
         behind = self._inflate.unused_data[:most]
         return behind + self._file.read(min(most - len(behind), self._left))
+
+
+class InflatedBytes:
+    """The inflated bytes of a deflated data set at any offset; `size` is how many there are.
+
+    Its `deflated_size` bytes begin at `start` of `file`. Nothing but the last block is kept, so
+    offsets should ascend: for one before that block, all is inflated again. Raises as `Inflated`
+    does.
+    """
+
+    _BLOCK = 1 << 16
+
+    def __init__(self, file: BinaryIO, start: int, deflated_size: int) -> None:
+        self._file, self._file_start, self._deflated_size = file, start, deflated_size
+        inflated = self._begin()
+        while not inflated.ended:
+            inflated.read(1 << 20)
+        self.size = inflated.position
+        self._begin()
+
+    def _begin(self) -> Inflated:
+        self._block, self._start = b"", 0
+        self._file.seek(self._file_start)
+        self._inflated = Inflated(self._file, self._deflated_size)
+        return self._inflated
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes from `offset` on, fewer where they end."""
+        if offset < self._start:
+            self._begin()
+        held = self._start + len(self._block)
+        if offset + length > held:
+            kept = self._block[offset - self._start :]
+            if offset > held:
+                self._inflated.skip_to(offset)
+            further = self._inflated.read(max(length - len(kept), self._BLOCK))
+            self._block, self._start = kept + further, offset
+        skip = offset - self._start
+        return self._block[skip : skip + length]

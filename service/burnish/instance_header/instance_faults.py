@@ -4,17 +4,16 @@ The header of an instance has its faults in words. Those that readers pass over 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from burnish import character_sets
-from burnish.instance_header.codestreams import FrameFault
 from burnish.instance_header.element_checks import attribute
 from burnish.instance_header.pixel_data import NO_PIXEL_DATA
 
 #: The end of a fault that readers pass over: the instance goes on media as it is.
 KEPT = " (kept as it is)"
-#: Stands where the frames of an image have not been examined yet, or nothing of an instance that an
-#: earlier version of Burnish received.
+#: Stands where the sequences of an instance or the frames of an image have not been examined yet,
+#: or nothing of an instance that an earlier version of Burnish received.
 UNEXAMINED = "not examined yet"
 _CHARACTER_SET = "Specific Character Set (0008,0005)"
 _TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
@@ -51,11 +50,20 @@ def has_doubtful_text(fault: str) -> bool:
     return _CHARACTER_SET in fault
 
 
-def with_frame_faults(earlier: str, faults: Sequence[FrameFault]) -> str:
-    """The fault of an instance that was unexamined, with what its frames show."""
-    serious = [fault.message for fault in faults if fault.prevents_viewing]
-    minor = [f"{fault.message}{KEPT}" for fault in faults if not fault.prevents_viewing]
-    return "; ".join([*filter(None, [known(earlier)]), *minor[:1], *serious])
+def after_examination(earlier: str, minor: Iterable[str], serious: Iterable[str]) -> str:
+    """The fault of an instance that was unexamined, with what its examination has found.
+
+    Readers pass over what is `minor`: the first of that is enough.
+    """
+    texts = [text for text in known(earlier).split("; ") if text]
+    texts += [f"{text}{KEPT}" for text in list(minor)[:1]]
+    texts += serious
+    # the last text decides what becomes of the instance
+    return "; ".join(sorted(texts, key=_severity))
+
+
+def _severity(text: str) -> int:
+    return 2 if prevents_media(text) else int(has_no_pixel_data(text))
 
 
 def prevents_media(fault: str) -> bool:
@@ -87,4 +95,6 @@ def attributes(fault: str) -> tuple[int, ...]:
     """The tags of the attributes that faults which prevent media name, each once."""
     texts = [text for text in fault.split("; ") if prevents_media(text)]
     numbers = _TAG.findall("; ".join(texts))
-    return tuple(dict.fromkeys(int(group + number, 16) for group, number in numbers))
+    # items and delimiters are no attributes
+    tags = (int(group + number, 16) for group, number in numbers if group != "FFFE")
+    return tuple(dict.fromkeys(tags))

@@ -61,6 +61,7 @@ INDEXED = frozenset(_IDENTITY | _DATES | _SOURCES | _KEYS | LIMITED_ON_ARRIVAL)
 _SHORT = frozenset(int.from_bytes(vr, "little") for vr in SHORT_VRS)
 _LONG = frozenset(int.from_bytes(vr, "little") for vr in LONG_VRS)
 _UN = int.from_bytes(b"UN", "little")
+_SQ = int.from_bytes(b"SQ", "little")
 _EXPLICIT_HEADER = struct.Struct("<HHHH")
 _IMPLICIT_HEADER = struct.Struct("<HHL")
 _LENGTH = struct.Struct("<L")
@@ -84,6 +85,8 @@ def find_values(
     if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN:
         return _find_in_big_endian(head, size, reopen)
     result = HeaderValues(explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN)
+    # In Implicit VR only the data dictionary tells, and to ask it for each element takes too long.
+    result.has_sequences = not result.explicit
     _refuse_foreign_group(head, explicit=result.explicit)
     position, last = (_scan_explicit if result.explicit else _scan_implicit)(head, result)
     if position > size:
@@ -171,6 +174,7 @@ def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:  # noq
     values, indexed, pixel_data = result.values, _indexed_tags(), PIXEL_DATA
     short_vrs, long_vrs, unpack = _SHORT, _LONG, _EXPLICIT_HEADER.unpack_from
     highest = lengths = 0
+    has_sequences = False
     try:
         while position < end:
             group, number, vr, length = unpack(head, position)
@@ -185,9 +189,12 @@ def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:  # noq
                 (length,) = _LENGTH.unpack_from(head, position + 8)
                 if key == pixel_data:
                     result.pixel_data_length = length
-                if vr == _UN and key in indexed:
+                if vr == _SQ:
+                    has_sequences = True
+                elif vr == _UN and key in indexed:
                     result.implicit.add(key)
                 if length == UNDEFINED_LENGTH:
+                    has_sequences = has_sequences or key != pixel_data
                     after = close(head, start, end, explicit=vr != _UN)
                     if key in indexed:
                         values[key] = head[start : after - 8]
@@ -206,6 +213,7 @@ def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:  # noq
         return position, last
     finally:
         result.irregular = result.irregular or lengths & 1 == 1
+        result.has_sequences = result.has_sequences or has_sequences
     return position, last
 
 
@@ -267,6 +275,8 @@ def _walk(buffer: Buffer, position: int, size: int, result: HeaderValues, last: 
         result.irregular = any(checks.faults(tag, length)) or result.irregular
         if tag == PIXEL_DATA:
             result.pixel_data_length = length
+        elif vr == b"SQ" or length == UNDEFINED_LENGTH:
+            result.has_sequences = True
         if length == UNDEFINED_LENGTH:
             explicit = result.explicit and vr != b"UN"
             after = _end_of_undefined_length(buffer, tag, start, size, explicit=explicit)
@@ -335,9 +345,11 @@ def _find_in_big_endian(head: bytes, size: int, reopen: Callable[[], BinaryIO]) 
             if _is_padding(source, converter.position, size):
                 result.padding = size - converter.position
                 break
-            tag, _, start, length = converter.header()
+            tag, vr, start, length = converter.header()
             if tag == PIXEL_DATA:
                 result.pixel_data_length = length
+            elif vr == b"SQ":
+                result.has_sequences = True
             if length == UNDEFINED_LENGTH:
                 raise Unreadable(f"{describe(tag)} is encapsulated in Big Endian")
             if start + length > size:

@@ -182,10 +182,13 @@ def load_unmet(session: Session, request: MediaCreationRequest) -> Refusal | Non
 
 def record_faults(session: Session, faults: Mapping[SourceInstance, str]) -> None:
     """Record what the examination of instances has found, and log damage."""
+    ids_by_fault: dict[str, list[int]] = {}
     for instance, fault in faults.items():
-        session.execute(
-            update(Instance).where(Instance.id == instance.instance_id).values(fault=fault)
-        )
+        ids_by_fault.setdefault(fault, []).append(instance.instance_id)
+    for fault, ids in ids_by_fault.items():
+        for batch in in_batches(ids, _BATCH):
+            session.execute(update(Instance).where(Instance.id.in_(batch)).values(fault=fault))
+    for instance, fault in faults.items():
         if instance_faults.prevents_media(fault):
             log.warning(
                 "instance is damaged",

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from burnish.db import instance_rows, known_studies
 from burnish.db.tables import FileSet, FileSetEntry, Instance, KnownStudy, Piece, short_id
 from burnish.errors import Conflict, Unknown
+from burnish.instance_header import instance_faults
 from burnish.request import matching
 from burnish.values import OWN_FIELDS, InstanceHeader
 from burnish.vocabulary import PieceState
@@ -77,7 +78,11 @@ class MediumLine:
 
 @dataclass(frozen=True, slots=True)
 class InstanceLine:
-    """One instance in a list. `replaces` are its older contents, latest first."""
+    """One instance in a list. `replaces` are its older contents, latest first.
+
+    `fault` says what is known to be wrong with it. Until it is `examined`, nobody has looked into
+    its sequences and compressed frames; the first request for it does.
+    """
 
     id: int
     patient_name: str
@@ -94,6 +99,7 @@ class InstanceLine:
     called_ae_title: str
     received_at: datetime
     fault: str
+    examined: bool
     replaces: tuple[OlderContent, ...] = ()
 
     @property
@@ -212,9 +218,12 @@ def media_of_instance(session: Session, sop_instance_uid: str) -> list[MediumLin
 
 
 def _instance_line(row: Instance, older: Sequence[Instance]) -> InstanceLine:
-    columns = [field.name for field in fields(InstanceLine) if field.name != "replaces"]
+    made = {"fault", "examined", "replaces"}
+    columns = [field.name for field in fields(InstanceLine) if field.name not in made]
     return InstanceLine(
         **{name: getattr(row, name) for name in columns},
+        fault=instance_faults.known(row.fault),
+        examined=not instance_faults.is_unexamined(row.fault),
         replaces=tuple(
             _older_content(content, newer)
             for content, newer in zip(older, [row, *older], strict=False)

@@ -11,7 +11,7 @@ from burnish.dicom_elements import PIXEL_DATA, UNDEFINED_LENGTH
 from burnish.instance_header import codestreams
 from burnish.instance_header.codestreams import EncapsulatedPixelData
 from burnish.instance_header.data_set_walk import DataSetWalk, Value
-from burnish.instance_header.element_checks import TOLERABLE
+from burnish.instance_header.element_checks import is_passed_over
 from burnish.instance_header.instance_faults import KEPT
 from burnish.instance_header.pixel_data import (
     NATIVE,
@@ -50,8 +50,7 @@ class ElementReport:
         if kind in self._reported:
             return
         self._reported.add(kind)
-        # Readers show the image whatever single elements within a sequence are like.
-        if kind in TOLERABLE or kind.startswith("nested"):
+        if is_passed_over(kind):
             self._notes.add(FaultCode.DATA_SET_MALFORMED, self._name, f"{message}{KEPT}")
         else:
             self._faults.add(FaultCode.DATA_SET_MALFORMED, self._name, message)

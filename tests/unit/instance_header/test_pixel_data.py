@@ -162,8 +162,9 @@ def test_elements_that_break_the_rules_are_a_fault(
         [element] = [e for e in scan(data, 0, len(data), explicit=explicit) if e.tag == 0x00200010]
         data = data[: element.start] + data[element.end :]
     outcome = index(with_elements(data, behind, added, explicit=explicit), syntax, head)
-    assert outcome.header.fault == expected
-    assert instance_faults.prevents_media(outcome.header.fault) == (expected == TWICE)
+    known = instance_faults.known(outcome.header.fault)
+    assert known == expected
+    assert instance_faults.prevents_media(known) == (expected == TWICE)
     assert outcome.repair is None or expected == LENGTH
 
 
@@ -178,7 +179,7 @@ def test_disorder_behind_zeros_or_in_a_repaired_length_is_no_fault() -> None:
 def test_elements_out_of_order_within_items_are_no_concern_of_the_top_level() -> None:
     item = encode_item(encode(0x00080100, b"SH", b"A") + encode(0x00080102, b"SH", b"B"))
     data = with_elements(instance().data_set, 0x00080060, encode(0x00081032, b"SQ", item * 2))
-    assert fault(data) == ""
+    assert fault(data) == instance_faults.UNEXAMINED
 
 
 # --- Big Endian, deflated ------------------------------------------------------------------------

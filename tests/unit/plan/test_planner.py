@@ -860,6 +860,8 @@ def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
 def test_a_conversion_is_not_repeated_when_recording_it_failed(ground: Ground) -> None:
     instances = [in_implicit_vr(sample) for sample in several_instances(2)]
     ground.store(*instances)
+    with ground.database.writing() as session:
+        session.execute(update(Instance).values(fault=""))  # they have been examined
     uid = ground.admit(instances)
     ground.database.close()
     ground.database = Database(ground.url, durable=False, wait=0.1)
