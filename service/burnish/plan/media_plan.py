@@ -332,7 +332,7 @@ def name_damage(refusal: Refusal, instances: Sequence[SourceInstance]) -> Refusa
     }
     if not damaged:
         return refusal
-    why = f"images that no viewer can show: {eligibility.in_words(damaged.values())}"
+    why = f"damaged instances: {eligibility.in_words(damaged.values())}"
     return merge_refusals([refusal, Refusal(refusal.info, why, damaged, _REMEDY_OF_DAMAGE)])
 
 
@@ -429,7 +429,7 @@ def _refusal(instances: Sequence[SourceInstance], choice: Choice, terms: Terms) 
     if damaged:
         return Refusal(
             ExecutionStatusInfo.PROC_FAILURE,
-            f"images that no viewer can show: {eligibility.in_words(damaged.values())}",
+            f"damaged instances: {eligibility.in_words(damaged.values())}",
             damaged,
             _REMEDY_OF_DAMAGE,
         )

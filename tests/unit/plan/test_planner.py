@@ -562,6 +562,61 @@ def test_a_standing_order_may_decide_otherwise_on_damaged_images(ground: Ground)
     assert on_media(request) == 1
 
 
+def with_damaged_sequence(sample: SampleInstance) -> SampleInstance:
+    """An instance with a Referenced Image Sequence whose item is longer than the sequence."""
+    reference = encode(0x00081155, b"UI", b"1.2.3")
+    item = struct.pack("<HHL", 0xFFFE, 0xE000, 90) + reference
+    data = sample.data_set
+    modality = next(e for e in scan(data, 0, len(data), explicit=True) if e.tag == 0x00080060)
+    sequence = encode(0x00081140, b"SQ", item)
+    return replace(sample, data_set=data[: modality.end] + sequence + data[modality.end :])
+
+
+DAMAGED_SEQUENCE = (
+    "its Referenced Image Sequence (0008,1140): item 1 should have 90 bytes, of which 14 are there"
+)
+
+
+def test_an_instance_with_a_damaged_sequence_is_named_with_attribute_and_reason(
+    ground: Ground,
+) -> None:
+    instances = [instance(), with_damaged_sequence(instance(instance_number=2))]
+    request = planned(ground, instances)
+    assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
+        (instances[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+    ]
+    [failure] = request.failures
+    assert failure.failure_attributes == "00081140"
+    [why] = events(ground, "FAILED")
+    assert DAMAGED_SEQUENCE in why
+    with ground.database.reading() as session:
+        faults = session.scalars(select(Instance.fault).order_by(Instance.id)).all()
+    assert faults == ["", DAMAGED_SEQUENCE]
+
+
+def test_a_damaged_sequence_that_is_kept_does_not_come_into_the_dicomdir(ground: Ground) -> None:
+    with_damaged_images(ground, "keep")
+    request = planned(ground, [with_damaged_sequence(instance())])
+    [file_set] = request.file_sets
+    assert DAMAGED_SEQUENCE in file_set.readme_remarks
+    [why] = events(ground, "DAMAGED")
+    assert DAMAGED_SEQUENCE in why
+    with ground.database.reading() as session:
+        keys = session.scalars(select(Instance.record_keys)).one()
+    assert b"\x08\0\x40\x11" not in keys
+
+
+def test_an_instance_with_a_damaged_sequence_is_left_out_if_the_site_says_so(
+    ground: Ground,
+) -> None:
+    with_damaged_images(ground, "leave_out")
+    request = planned(ground, [instance(), with_damaged_sequence(instance(instance_number=2))])
+    [file_set] = request.file_sets
+    assert len(file_set.entries) == 1
+    [why] = events(ground, "LEFT OUT")
+    assert DAMAGED_SEQUENCE in why
+
+
 def test_an_instance_of_an_earlier_version_is_examined_when_it_is_planned(ground: Ground) -> None:
     instances = [instance(), instance(instance_number=2, pixels=SHORT)]
     ground.store(*instances)

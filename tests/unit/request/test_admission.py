@@ -170,7 +170,7 @@ def test_what_stands_against_a_request_is_told_at_once(ground: Ground) -> None:
         "1 instance not received",
         "1 instance of another SOP Class",
         "no place in a DICOMDIR (1 instance)",
-        "images that no viewer can show",
+        "damaged instances",
     ):
         assert reason in why
     assert "burnish request retry" in ground.request(uid).remedy
