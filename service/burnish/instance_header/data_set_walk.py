@@ -387,23 +387,22 @@ class DataSetWalk:
                 self._check_nested_element(tag, length, stack)
             top.previous = max(top.previous, tag)
             if length == UNDEFINED_LENGTH:
-                if tag == PIXEL_DATA and vr not in (b"SQ", b"UN"):
-                    position = self._walk_fragments(tag, start, is_nested=True)
-                    continue
-                if top.explicit and vr not in _SEQUENCE_VRS:
-                    raise Unreadable(_undefined_length(tag, vr))
-                explicit = top.explicit and vr != b"UN"
-                stack.append(_OpenLevel(tag, None, top.limit, explicit=explicit, is_sequence=True))
-                _check_depth(stack)
-                position = start
-                continue
-            if vr == b"SQ" if top.explicit else dictionary_vr(tag) == b"SQ":
-                stack.append(_OpenLevel(tag, after, after, explicit=top.explicit, is_sequence=True))
-                _check_depth(stack)
+                position = self._nested_undefined(stack, tag, vr if top.explicit else b"", start)
+            elif vr == b"SQ" if top.explicit else dictionary_vr(tag) == b"SQ":
+                _open_sequence(stack, tag, after, explicit=top.explicit)
                 position = start
             else:
                 position = after
         return position
+
+    def _nested_undefined(self, stack: list[_OpenLevel], tag: int, vr: bytes, start: int) -> int:
+        """Opens a sequence of undefined length, or passes fragments; the offset to go on at."""
+        if tag == PIXEL_DATA and vr not in (b"SQ", b"UN"):
+            return self._walk_fragments(tag, start, is_nested=True)
+        if vr not in _SEQUENCE_VRS:
+            raise Unreadable(_undefined_length(tag, vr))
+        _open_sequence(stack, tag, None, explicit=stack[-1].explicit and vr != b"UN")
+        return start
 
     def _long_length(self, position: int, tag: int, vr: bytes, length: int) -> tuple[int, int]:
         """The offset of the value and the length of a nested element with the long form (7.1.2)."""
@@ -466,7 +465,8 @@ def _path(stack: Sequence[_OpenLevel]) -> str:
     return ", ".join(names)
 
 
-def _check_depth(stack: Sequence[_OpenLevel]) -> None:
+def _open_sequence(stack: list[_OpenLevel], tag: int, end: int | None, *, explicit: bool) -> None:
+    stack.append(_OpenLevel(tag, end, stack[-1].limit, explicit=explicit, is_sequence=True))
     if len(stack) > 2 * MAXIMUM_DEPTH:
         raise Unreadable(f"sequences are nested more than {MAXIMUM_DEPTH} deep")
 

@@ -143,8 +143,8 @@ def _fault(
     has_pixels = directory_record_type and length is not None
     if directory_record_type == "IMAGE" or has_pixels:
         faults += pixel_faults(length, limited_attributes, transfer_syntax_uid, sop_class_uid)
-    is_known_to_be_damaged = any(map(instance_faults.prevents_media, faults))
-    if (length == UNDEFINED_LENGTH or header_values.has_sequences) and not is_known_to_be_damaged:
+    is_unexamined = length == UNDEFINED_LENGTH or header_values.has_sequences
+    if is_unexamined and not any(map(instance_faults.prevents_media, faults)):
         faults.append(UNEXAMINED)
     if faults or header_values.tolerable_fault:
         return in_words(header_values.tolerable_fault, faults)

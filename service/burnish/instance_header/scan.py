@@ -163,18 +163,14 @@ def _note_odd_length(head: bytes, last: int, end: int, result: HeaderValues) -> 
 def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:  # noqa: PLR0912
     """Takes the values in `head`.
 
-    Returns where it stopped, and where the last element before that starts.
-
-    It stops at an element that is cut off by the end of `head`, or not in Explicit VR. If the last
+    Returns where it stopped, and where the last element before that starts. It stops at an element that is cut off by the end of `head`, or not in Explicit VR. If the last
     element is skipped and ends beyond `head`, the result lies beyond `head` too.
     """
-    # One loop without calls: on the receive path it takes 12 µs for sixty elements, half of
-    # what `dicom_elements.scan` takes.
+    # One loop without calls: it takes 12 µs for sixty elements, half of `dicom_elements.scan`.
     position, last, end = 0, 0, len(head)
     values, indexed, pixel_data = result.values, _indexed_tags(), PIXEL_DATA
     short_vrs, long_vrs, unpack = _SHORT, _LONG, _EXPLICIT_HEADER.unpack_from
     highest = lengths = 0
-    has_sequences = False
     try:
         while position < end:
             group, number, vr, length = unpack(head, position)
@@ -189,12 +185,11 @@ def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:  # noq
                 (length,) = _LENGTH.unpack_from(head, position + 8)
                 if key == pixel_data:
                     result.pixel_data_length = length
-                if vr == _SQ:
-                    has_sequences = True
-                elif vr == _UN and key in indexed:
+                if vr == _SQ or (length == UNDEFINED_LENGTH and key != pixel_data):
+                    result.has_sequences = True
+                if vr == _UN and key in indexed:
                     result.implicit.add(key)
                 if length == UNDEFINED_LENGTH:
-                    has_sequences = has_sequences or key != pixel_data
                     after = close(head, start, end, explicit=vr != _UN)
                     if key in indexed:
                         values[key] = head[start : after - 8]
@@ -213,7 +208,6 @@ def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:  # noq
         return position, last
     finally:
         result.irregular = result.irregular or lengths & 1 == 1
-        result.has_sequences = result.has_sequences or has_sequences
     return position, last
 
 
