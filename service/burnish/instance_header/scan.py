@@ -163,8 +163,9 @@ def _note_odd_length(head: bytes, last: int, end: int, result: HeaderValues) -> 
 def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:  # noqa: PLR0912
     """Takes the values in `head`.
 
-    Returns where it stopped, and where the last element before that starts. It stops at an element that is cut off by the end of `head`, or not in Explicit VR. If the last
-    element is skipped and ends beyond `head`, the result lies beyond `head` too.
+    Returns where it stopped, and where the last element before that starts. It stops at an
+    element that is cut off by the end of `head`, or not in Explicit VR. If the last element is
+    skipped and ends beyond `head`, the result lies beyond `head` too.
     """
     # One loop without calls: it takes 12 µs for sixty elements, half of `dicom_elements.scan`.
     position, last, end = 0, 0, len(head)
