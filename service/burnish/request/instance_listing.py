@@ -218,8 +218,8 @@ def media_of_instance(session: Session, sop_instance_uid: str) -> list[MediumLin
 
 
 def _instance_line(row: Instance, older: Sequence[Instance]) -> InstanceLine:
-    made = {"fault", "examined", "replaces"}
-    columns = [field.name for field in fields(InstanceLine) if field.name not in made]
+    computed = {"fault", "examined", "replaces"}
+    columns = [field.name for field in fields(InstanceLine) if field.name not in computed]
     return InstanceLine(
         **{name: getattr(row, name) for name in columns},
         fault=instance_faults.known(row.fault),

@@ -167,19 +167,19 @@ def reference(syntax: str) -> bytes:
 
 def damage(kind: str, syntax: str) -> tuple[bytes, str]:
     """The Referenced Image Sequence with damage of a kind, and how the damage is named."""
-    made = encoder(syntax)
+    writer = encoder(syntax)
     content = reference(syntax)
     size = len(content)
-    item, purposes = made.item, f"{PATH}, item 1, Purpose of Reference Code Sequence (0040,A170)"
-    frames = made.element(0x00081160, b"IS", b"1 ", length=22)
+    item, purposes = writer.item, f"{PATH}, item 1, Purpose of Reference Code Sequence (0040,A170)"
+    frames = writer.element(0x00081160, b"IS", b"1 ", length=22)
     too_long = "Referenced Frame Number (0008,1160) should have 22 bytes, of which 2 are there"
-    open_item = made.sequence(PURPOSES, made.item(b"", length=UNDEFINED_LENGTH))
+    open_item = writer.sequence(PURPOSES, writer.item(b"", length=UNDEFINED_LENGTH))
     deep = item(content, length=size + 2)
     for _ in range(5):
-        deep = item(made.sequence(PURPOSES, deep))
+        deep = item(writer.sequence(PURPOSES, deep))
     too_deep = b""
     for _ in range(70):
-        too_deep = item(made.sequence(PURPOSES, too_deep))
+        too_deep = item(writer.sequence(PURPOSES, too_deep))
     items, text = {
         "item cut off": (
             item(content)[:-6],
@@ -206,7 +206,7 @@ def damage(kind: str, syntax: str) -> tuple[bytes, str]:
             f"{PATH}: its last 6 bytes are no element",
         ),
         "delimiter of the sequence within an item": (
-            item(content + made.delimiter(0xE0DD)),
+            item(content + writer.delimiter(0xE0DD)),
             f"{PATH}, item 1: Sequence Delimitation Item (FFFE,E0DD) is where it must not be",
         ),
         "delimiter of an item missing": (
@@ -222,7 +222,7 @@ def damage(kind: str, syntax: str) -> tuple[bytes, str]:
         "too deep": (too_deep, "sequences are nested more than 64 deep"),
     }[kind]
     undefined = kind.endswith("undefined lengths")
-    return made.sequence(REFERENCED_IMAGES, items, undefined=undefined), text
+    return writer.sequence(REFERENCED_IMAGES, items, undefined=undefined), text
 
 
 KINDS = (
@@ -263,10 +263,10 @@ def test_an_undefined_length_that_its_vr_does_not_permit_is_damage(
     tmp_path: Path, syntax: str, vr: bytes, nested: bool
 ) -> None:
     """Other readers do not read on behind it."""
-    made = encoder(syntax)
-    element = made.sequence(0x00091140, made.item(b"abcd"), undefined=True, vr=vr)
+    writer = encoder(syntax)
+    element = writer.sequence(0x00091140, writer.item(b"abcd"), undefined=True, vr=vr)
     if nested:
-        element = made.sequence(REFERENCED_IMAGES, made.item(element, undefined=True))
+        element = writer.sequence(REFERENCED_IMAGES, writer.item(element, undefined=True))
     verdicts = judged(tmp_path, syntax, element)
     if verdicts.refusal is None:
         name = vr.decode()
@@ -276,9 +276,9 @@ def test_an_undefined_length_that_its_vr_does_not_permit_is_damage(
 
 @pytest.mark.parametrize("vr", [b"XX", b"\0\0", b"s1"])
 def test_an_element_without_a_known_vr_is_damage(tmp_path: Path, vr: bytes) -> None:
-    made = encoder(EXPLICIT_VR_LITTLE_ENDIAN)
-    element = made.element(0x00080100, vr, b"abcd")
-    sequence = made.sequence(REFERENCED_IMAGES, made.item(element))
+    writer = encoder(EXPLICIT_VR_LITTLE_ENDIAN)
+    element = writer.element(0x00080100, vr, b"abcd")
+    sequence = writer.sequence(REFERENCED_IMAGES, writer.item(element))
     verdicts = judged(tmp_path, EXPLICIT_VR_LITTLE_ENDIAN, sequence)
     assert f"{PATH}, item 1: Code Value (0008,0100) has no Value Rep" in verdicts.fault
     assert_agreement(verdicts)
@@ -288,16 +288,16 @@ def test_an_element_without_a_known_vr_is_damage(tmp_path: Path, vr: bytes) -> N
 def test_what_readers_pass_over_within_a_sequence_is_told_and_kept(
     tmp_path: Path, syntax: str
 ) -> None:
-    made = encoder(syntax)
-    twice = made.element(0x00081155, b"UI", b"1.2.3\0")
+    writer = encoder(syntax)
+    twice = writer.element(0x00081155, b"UI", b"1.2.3\0")
     items = (
-        made.item(reference(syntax) + twice),
-        made.item(reference(syntax), undefined=True)[:-4] + b"\4\0\0\0",
-        made.item(made.element(0x00020010, b"UI", b"1.2\0")),
-        made.item(made.element(0x00080100, b"SH", b"abc")),
+        writer.item(reference(syntax) + twice),
+        writer.item(reference(syntax), undefined=True)[:-4] + b"\4\0\0\0",
+        writer.item(writer.element(0x00020010, b"UI", b"1.2\0")),
+        writer.item(writer.element(0x00080100, b"SH", b"abc")),
     )
     for item in items:
-        verdicts = judged(tmp_path, syntax, made.sequence(REFERENCED_IMAGES, item))
+        verdicts = judged(tmp_path, syntax, writer.sequence(REFERENCED_IMAGES, item))
         if verdicts.refusal is None:
             assert instance_faults.is_kept(verdicts.fault)
             assert PATH in verdicts.fault
@@ -309,12 +309,14 @@ def test_what_readers_pass_over_within_a_sequence_is_told_and_kept(
 def test_sequences_without_damage_have_no_fault(
     tmp_path: Path, syntax: str, undefined: bool
 ) -> None:
-    made = encoder(syntax)
-    empty = made.sequence(PURPOSES, b"", undefined=undefined)
-    item = made.item(reference(syntax) + empty, undefined=undefined)
-    pixels = made.element(0x00280010, b"US", b"\4\0") + made.element(0x7FE00010, b"OW", bytes(8))
-    icon = made.sequence(0x00080200, made.item(pixels), undefined=undefined)
-    sequence = made.sequence(REFERENCED_IMAGES, item * 3, undefined=undefined)
+    writer = encoder(syntax)
+    empty = writer.sequence(PURPOSES, b"", undefined=undefined)
+    item = writer.item(reference(syntax) + empty, undefined=undefined)
+    pixels = writer.element(0x00280010, b"US", b"\4\0") + writer.element(
+        0x7FE00010, b"OW", bytes(8)
+    )
+    icon = writer.sequence(0x00080200, writer.item(pixels), undefined=undefined)
+    sequence = writer.sequence(REFERENCED_IMAGES, item * 3, undefined=undefined)
     verdicts = judged(tmp_path, syntax, icon + sequence)
     assert verdicts.refusal is None
     assert verdicts.fault == ""
@@ -325,16 +327,16 @@ def test_sequences_without_damage_have_no_fault(
 def test_items_of_a_private_sequence_in_vr_un_are_in_implicit_vr(
     tmp_path: Path, syntax: str
 ) -> None:
-    made, implicit = encoder(syntax), encoder(IMPLICIT_VR_LITTLE_ENDIAN)
-    creator = made.element(0x00090010, b"LO", b"ACME")
+    writer, implicit = encoder(syntax), encoder(IMPLICIT_VR_LITTLE_ENDIAN)
+    creator = writer.element(0x00090010, b"LO", b"ACME")
     item = implicit.item(implicit.element(0x00080100, b"SH", b"abcd"), undefined=True)
     verdicts = judged(
-        tmp_path, syntax, creator, made.sequence(PRIVATE_SEQUENCE, item, undefined=True, vr=b"UN")
+        tmp_path, syntax, creator, writer.sequence(PRIVATE_SEQUENCE, item, undefined=True, vr=b"UN")
     )
     assert verdicts.fault == ""
     assert verdicts.report.good
     broken = implicit.item(implicit.element(0x00080100, b"SH", b"abcd", length=90))
-    broken = made.sequence(PRIVATE_SEQUENCE, broken, undefined=True, vr=b"UN")
+    broken = writer.sequence(PRIVATE_SEQUENCE, broken, undefined=True, vr=b"UN")
     verdicts = judged(tmp_path, syntax, creator, broken)
     assert "its (0009,1010), item 1: Code Value (0008,0100) should have 90 bytes" in verdicts.fault
     assert_agreement(verdicts)
@@ -344,17 +346,17 @@ def test_items_of_a_private_sequence_in_vr_un_are_in_implicit_vr(
 
 
 @st.composite
-def items_of_sequences(draw: st.DrawFn, made: Encoder, depth: int = 3) -> bytes:
+def items_of_sequences(draw: st.DrawFn, writer: Encoder, depth: int = 3) -> bytes:
     """The items of one sequence, with elements and sequences in them."""
     items = []
     for _ in range(draw(st.integers(0, 3))):
-        content = made.element(0x00080100, b"SH", draw(st.sampled_from((b"", b"ab", b"abcdef"))))
+        content = writer.element(0x00080100, b"SH", draw(st.sampled_from((b"", b"ab", b"abcdef"))))
         if depth and draw(st.booleans()):
-            inner = draw(items_of_sequences(made, depth - 1))
-            content += made.sequence(PURPOSES, inner, undefined=draw(st.booleans()))
+            inner = draw(items_of_sequences(writer, depth - 1))
+            content += writer.sequence(PURPOSES, inner, undefined=draw(st.booleans()))
         if draw(st.booleans()):
-            content += made.element(0x0040A171, b"UI", b"1.2\0")
-        items.append(made.item(content, undefined=draw(st.booleans())))
+            content += writer.element(0x0040A171, b"UI", b"1.2\0")
+        items.append(writer.item(content, undefined=draw(st.booleans())))
     return b"".join(items)
 
 
@@ -362,8 +364,8 @@ def items_of_sequences(draw: st.DrawFn, made: Encoder, depth: int = 3) -> bytes:
 def damaged_sequences(draw: st.DrawFn) -> tuple[str, bytes]:
     """A transfer syntax, and a sequence of which some bytes were changed, taken out or added."""
     syntax = draw(st.sampled_from(SYNTAXES))
-    made = encoder(syntax)
-    items = bytearray(draw(items_of_sequences(made)))
+    writer = encoder(syntax)
+    items = bytearray(draw(items_of_sequences(writer)))
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(items)))
         count = draw(st.sampled_from((0, 1, 2, 8)))
@@ -371,11 +373,16 @@ def damaged_sequences(draw: st.DrawFn) -> tuple[str, bytes]:
             st.one_of(
                 st.binary(max_size=8),
                 st.sampled_from(
-                    (made.delimiter(0xE0DD), made.delimiter(0xE00D), made.item(b""), b"\xff" * 4)
+                    (
+                        writer.delimiter(0xE0DD),
+                        writer.delimiter(0xE00D),
+                        writer.item(b""),
+                        b"\xff" * 4,
+                    )
                 ),
             )
         )
-    return syntax, made.sequence(REFERENCED_IMAGES, bytes(items), undefined=draw(st.booleans()))
+    return syntax, writer.sequence(REFERENCED_IMAGES, bytes(items), undefined=draw(st.booleans()))
 
 
 @given(damaged_sequences())
