@@ -10,6 +10,9 @@ scroll                       milliseconds from an event until the image it asks 
 window                       the same for dragging a window
 processor                    CPU milliseconds of all processes of the browser for each image
 memory                       PSS of all processes: empty, after all slices, with planes
+peak                         the largest PSS while all slices are scrolled through, or planes load
+
+Memory of earlier openings counts too, since browsers free it late: `--openings 1` measures one.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +40,6 @@ from content_sources import CT, PATIENT, STUDY
 from images import written
 
 _SIZE = 512
-_OPENINGS = 5
 
 #: Runs before the scripts of the page: notes when the first image and its values were painted.
 _WATCH_OPENING = """() => {
@@ -139,31 +144,50 @@ def _summary(steps: list[list[Any]]) -> dict[str, float]:
     }
 
 
-def measure(name: str, page: Path, slices: int) -> dict[str, Any]:
+@contextmanager
+def _peak(browser: Browser, result: dict[str, Any], key: str) -> Iterator[None]:
+    """Notes the largest memory within a block."""
+    done = threading.Event()
+    values = []
+
+    def sample() -> None:
+        while not done.wait(0.2):
+            values.append(browser.memory() // 1_000_000)
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    result[key] = max(values, default=0)
+
+
+def measure(name: str, page: Path, slices: int, openings: int) -> dict[str, Any]:
     with Browser(name, notes_requests=False) as browser:
         browser.resize(1280, 800)
         browser.open("about:blank")
         result: dict[str, Any] = {"browser": name, "empty_mb": browser.memory() // 1_000_000}
         browser.preload(_WATCH_OPENING)
-        openings = []
-        for _ in range(_OPENINGS):
+        times = []
+        for _ in range(openings):
             browser.open("about:blank")
             browser.open(page)
             browser.until("window.opened && window.opened.values")
-            openings.append(browser.evaluate("window.opened"))
+            times.append(browser.evaluate("window.opened"))
         for key in ("picture", "values"):
-            result[f"first_{key}_ms"] = round(
-                statistics.median(opening[key] for opening in openings)
-            )
+            result[f"first_{key}_ms"] = round(statistics.median(opening[key] for opening in times))
         browser.evaluate(_WATCH_EVENTS)
         x, y = browser.place(".viewport .screen")
         browser.press(_HOME)
 
         # a person scrolls through all of it, notch by notch
         processor, images = browser.processor_seconds(), 0
-        while browser.evaluate("+document.querySelector('.position').value") < slices - 1:
-            browser.wheel(x, y, *[1] * 20)
-            images += 20
+        with _peak(browser, result, "peak_mb"):
+            while browser.evaluate("+document.querySelector('.position').value") < slices - 1:
+                browser.wheel(x, y, *[1] * 20)
+                images += 20
         result["processor_ms_per_image"] = round(
             1000 * (browser.processor_seconds() - processor) / images, 1
         )
@@ -177,11 +201,13 @@ def measure(name: str, page: Path, slices: int) -> dict[str, Any]:
         browser.drag(points)
         result["window"] = _summary(browser.evaluate("window.steps.splice(0)"))
 
-        browser.press("m")
-        browser.until("document.querySelectorAll('.viewport')[2].dataset.pixels === 'true'")
-        browser.until(
-            "[...document.querySelectorAll('.viewport .message')].every(node => !node.textContent)"
-        )
+        with _peak(browser, result, "peak_planes_mb"):
+            browser.press("m")
+            browser.until("document.querySelectorAll('.viewport')[2].dataset.pixels === 'true'")
+            browser.until(
+                "[...document.querySelectorAll('.viewport .message')]"
+                ".every(node => !node.textContent)"
+            )
         x, y = browser.place(".viewport .screen", number=2)
         browser.click(".viewport .screen", number=2)
         browser.evaluate("window.steps.splice(0)")
@@ -208,13 +234,17 @@ def _settled_memory(browser: Browser) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slices", type=int, default=500)
+    parser.add_argument("--openings", type=int, default=5)
     parser.add_argument("--page", type=Path, help="VIEWER.HTM of a disc that was extracted before")
     parser.add_argument("--browsers", nargs="+", default=[CHROMIUM, FIREFOX])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="viewer-") as folder:
         page = options.page or build_disc(Path(folder), options.slices)
         for name in options.browsers:
-            print(json.dumps(measure(name, page, options.slices), indent=1), flush=True)
+            print(
+                json.dumps(measure(name, page, options.slices, options.openings), indent=1),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -332,6 +332,8 @@ def test_a_disc_without_true_values_shows_pictures_and_says_so(view: View) -> No
         f"{FIRST}.querySelector('.message').textContent.includes('256 grey levels')"
     )
     viewer.browser.until(f"!{FIRST}.querySelector('.picture').hidden")
+    # the page is not left while Firefox looks for the file
+    viewer.browser.until("!document.querySelector('iframe[src]')")
 
 
 # --- measures

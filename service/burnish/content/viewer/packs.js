@@ -178,6 +178,7 @@ function decodeBlock(source) {
 
 const packs = new Map();      // name -> its blocks, the least recently used first: functions, or array buffers
 const packLoads = new Map();  // name -> promise
+const missingPacks = new Set();
 
 const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sevenDigits(pack)}.HTM`;
 
@@ -284,8 +285,10 @@ function loadPack(series, pack) {
 // The decoded block of a series: {values, ...} or {json}; {fault} if it cannot be read.
 async function readBlock(series, block) {
   const { pack, index } = series.placeOfBlock(block);
+  const name = packName(series, pack);
   let loaded = null;
-  for (let attempt = 0; attempt < 2 && !loaded; attempt++) loaded = await loadPack(series, pack);
+  for (let attempt = 0; attempt < 2 && !loaded && !missingPacks.has(name); attempt++) loaded = await loadPack(series, pack);
+  if (!loaded) missingPacks.add(name);
   if (!loaded || loaded.length !== series.packs[pack - 1]) return { fault: 'pack' };
   const answer = await decodeBlock(contentOf(loaded[index]));
   return answer.fault ? { fault: answer.fault } : answer.result;

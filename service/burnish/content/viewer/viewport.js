@@ -399,7 +399,7 @@ function cornerTexts(viewport, frame) {
     'top-right': [small ? '' : study.institution, joined(' ', formatDate(study.date), formatTime(study.time)), small ? '' : study.description],
     'bottom-left': [
       viewport.value,
-      viewport.presentation ? text('presentation_applied') : '',
+      viewport.presentation && presentationContent(viewport.presentation) ? text('presentation_applied') : '',
       viewport.isSubtracted && viewport.isTrue ? text('mask_subtracted') : '',
       ...presentationGaps(viewport),
       small ? '' : joined('  ', series.modality, series.number && text('series_number', { number: series.number })),
