@@ -57,6 +57,7 @@ KINDS = {
     "checks": "Stage",
     "notices": "Stage",
     "search": "Stage",
+    "volume_downloads": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",

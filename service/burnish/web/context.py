@@ -8,6 +8,7 @@ from fastapi import Request
 from burnish.db.session import Database
 from burnish.settings import Settings
 from burnish.spool import Spool
+from burnish.volume_downloads import VolumeDownloads
 
 if TYPE_CHECKING:
     from burnish.web.live import Live
@@ -25,6 +26,11 @@ class WebContext:
     rendering: "Rendering"
     live: "Live"
     uploads: "Uploads"
+
+    @property
+    def downloads(self) -> VolumeDownloads:
+        """What people take of the volumes of requests."""
+        return VolumeDownloads(self.settings, self.database, self.spool)
 
 
 def context_of(request: Request) -> WebContext:

@@ -14,11 +14,11 @@ from burnish.request.media_orders import MediaOrder
 from burnish.request.repeated_calls import RepeatedCall
 from burnish.request.views import ListPage, RequestGroup, RequestLine, RequestView
 from burnish.vocabulary import ExecutionStatus, IncludeNonDICOMObjects, RequestPriority
-from burnish.web import volume_previews
 from burnish.web.access import Permission, needs
 from burnish.web.api.answers import Body, Limit, answer, documented, page, with_zone
 from burnish.web.api.shapes import page_of, schema_of
 from burnish.web.context import context_of
+from burnish.web.disc_pages import page_response
 from burnish.web.sessions import actions_of, actor_of
 
 router = APIRouter(prefix="/api/v1/requests", tags=["requests"])
@@ -334,7 +334,7 @@ def split_request(request: Request, name: str) -> Response:
 )
 def download_image(request: Request, name: str, number: int) -> Response:
     """The image or ZIP that a folder device has published."""
-    path, file_name = volume_previews.downloadable_image(context_of(request), name, number)
+    path, file_name = context_of(request).downloads.image(name, number)
     return FileResponse(path, filename=file_name, media_type="application/octet-stream")
 
 
@@ -352,7 +352,7 @@ def download_image(request: Request, name: str, number: int) -> Response:
 )
 def download_zip(request: Request, name: str, number: int) -> Response:
     """Of a published image, or made from the instances that are here."""
-    pieces, file_name = volume_previews.zip_file(context_of(request), name, number)
+    pieces, file_name = context_of(request).downloads.zip_file(name, number)
     headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
@@ -374,9 +374,7 @@ def download_label(
     request: Request, name: str, number: int, form: Literal["pdf", "png", "jpg", "bmp"] = "pdf"
 ) -> Response:
     """The label, which all copies of a volume share."""
-    context = context_of(request)
-    job = volume_previews.volume_job(context, name, number)
-    label = volume_previews.label_of(context.settings, job, form)
+    label = context_of(request).downloads.label(name, number, form)
     return Response(label, media_type=_LABEL_TYPES[form])
 
 
@@ -394,7 +392,7 @@ def download_label(
 )
 def show_front_page(request: Request, name: str, number: int) -> Response:
     """The page that greets whoever puts the medium in; also before the medium is made."""
-    return volume_previews.front_page_response(context_of(request), name, number)
+    return page_response(context_of(request).downloads.front_page(name, number))
 
 
 # --- parts

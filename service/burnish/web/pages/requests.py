@@ -15,10 +15,11 @@ from burnish.request.actions import NAMED_ACTIONS
 from burnish.request.listing import RequestFilter
 from burnish.request.views import RequestGroup, RequestView, SeriesShare
 from burnish.settings import Settings
-from burnish.web import volume_previews
+from burnish.volume_downloads import published_image
 from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 from burnish.web.disc_drawing import DiscDrawing, Share, draw
+from burnish.web.disc_pages import page_response
 from burnish.web.forms import Form, copies_of, priority_of
 from burnish.web.live import Topic, live_address
 from burnish.web.pages import bulk, now
@@ -162,29 +163,27 @@ def act(request: Request, name: str, action: str) -> Response:
 )
 def label(request: Request, name: str, number: int) -> Response:
     """The label of a volume as a picture."""
-    context = context_of(request)
-    job = volume_previews.volume_job(context, name, number)
-    picture = volume_previews.label_of(context.settings, job, "png")
+    picture = context_of(request).downloads.label(name, number, "png")
     return Response(picture, media_type="image/png")
 
 
 @router.get("/requests/{name}/volumes/{number}/front", dependencies=[needs(Permission.DOWNLOAD)])
 def front_page(request: Request, name: str, number: int) -> Response:
     """The first page that a browser shows of a volume."""
-    return volume_previews.front_page_response(context_of(request), name, number)
+    return page_response(context_of(request).downloads.front_page(name, number))
 
 
 @router.get("/requests/{name}/volumes/{number}/image", dependencies=[needs(Permission.DOWNLOAD)])
 def image(request: Request, name: str, number: int) -> Response:
     """The image of a volume that a folder device has published."""
-    path, file_name = volume_previews.downloadable_image(context_of(request), name, number)
+    path, file_name = context_of(request).downloads.image(name, number)
     return FileResponse(path, filename=file_name)
 
 
 @router.get("/requests/{name}/volumes/{number}/zip", dependencies=[needs(Permission.DOWNLOAD)])
 def zip_file(request: Request, name: str, number: int) -> Response:
     """All files of a volume as a ZIP file, made while it is sent."""
-    pieces, file_name = volume_previews.zip_file(context_of(request), name, number)
+    pieces, file_name = context_of(request).downloads.zip_file(name, number)
     headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
@@ -249,9 +248,7 @@ def _discs(settings: Settings, view: RequestView, with_pages: frozenset[int]) ->
             size=volume.size,
             capacity=volume.capacity,
             drawing=draw(_shares(volume.series), volume.capacity, volume.size),
-            has_image=volume_previews.published_image(
-                settings, view.line.short_id, volume.volume_number
-            )
+            has_image=published_image(settings, view.line.short_id, volume.volume_number)
             is not None,
             has_front_page=volume.volume_number in with_pages,
             has_zip=not view.missing,
