@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from burnish.counters import COUNTERS_FOLDER, Key, read_counters
-from burnish.db import schema, signs_of_life
+from burnish.db import schema, signs_of_life, tallies
 from burnish.db.session import Database
 from burnish.db.tables import (
     CommitmentTransaction,
@@ -39,7 +40,13 @@ from burnish.db.tables import (
 )
 from burnish.errors import BurnishError
 from burnish.settings import Settings
-from burnish.vocabulary import OPEN_STATES, ExecutionStatusInfo, NoticeCause
+from burnish.vocabulary import (
+    OPEN_STATES,
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    NoticeCause,
+    PieceState,
+)
 
 _SECONDS_PER_HOUR = 3600
 
@@ -111,6 +118,21 @@ class Rate:
     amount: float
 
 
+class RateSpan(StrEnum):
+    """How much time counts are summed over."""
+
+    HOURS = "hours"
+    DAYS = "days"
+
+
+class CountedSeries(StrEnum):
+    """What people compare over time: instances received, pieces made, and what failed."""
+
+    RECEIVED = "received"
+    MADE = "made"
+    FAILED = "failed"
+
+
 def measure(session: Session, settings: Settings) -> Measures:
     """The measures now: one query, and what the file system says."""
     now = datetime.now(UTC)
@@ -180,6 +202,37 @@ def rates(session: Session, *, since: datetime) -> list[Rate]:
         )
         for row in rows
     ]
+
+
+def sum_rates(
+    rates: Iterable[Rate], title_of: Callable[[datetime], str]
+) -> dict[str, dict[CountedSeries, int]]:
+    """The sum of each series by the title of its hour, in the order of the rates.
+
+    Hours with one title are summed up. Titles under which nothing of a series was counted are left
+    out.
+    """
+    sums: dict[str, dict[CountedSeries, int]] = {}
+    for rate in rates:
+        series = _series(rate)
+        if series is not None:
+            counts = sums.setdefault(title_of(rate.hour), dict.fromkeys(CountedSeries, 0))
+            counts[series] += rate.count
+    return sums
+
+
+def _series(rate: Rate) -> CountedSeries | None:
+    if rate.name == tallies.RECEIVED:
+        return CountedSeries.RECEIVED
+    if rate.name == tallies.PIECES:
+        state = rate.label.partition(tallies.SEPARATOR)[0]
+        return {
+            PieceState.CREATED: CountedSeries.MADE,
+            PieceState.SPOILED: CountedSeries.FAILED,
+        }.get(PieceState(state))
+    if rate.name == tallies.REQUESTS and rate.label == ExecutionStatus.FAILURE:
+        return CountedSeries.FAILED
+    return None
 
 
 def readiness(database: Database, settings: Settings) -> list[Readiness]:

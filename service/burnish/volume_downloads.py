@@ -31,10 +31,11 @@ class VolumeDownloads:
     database: Database
     spool: Spool
 
-    def volumes(self, name: str) -> tuple[VolumeView, ...]:
-        """The volumes of a request; none before it is planned."""
+    def volumes(self, name: str) -> tuple[str, tuple[VolumeView, ...]]:
+        """The short name of a request, and its volumes; none before it is planned."""
         with self.database.reading() as session:
-            return listing.show(session, name).volumes
+            view = listing.show(session, name)
+        return view.line.short_id, view.volumes
 
     def jobs(self, name: str) -> list[PieceJob]:
         """The input of a writer for each volume of a request."""

@@ -37,6 +37,7 @@ CASES = {
     "notify receivers": ("notify receivers", "/notices/receivers"),
     "spool show": ("spool show", "/spool"),
     "status": ("status", "/health"),
+    "rates": ("rates", "/rates"),
     "token list": ("token list", "/tokens"),
     "user list": ("user list", "/users"),
     "config show": ("config show", "/configuration"),

@@ -29,6 +29,7 @@ from burnish.cli import (
     request,
     request_changes,
     request_create,
+    request_files,
     spool,
     token,
     user,
@@ -37,6 +38,7 @@ from burnish.cli.arrivals import arrivals
 from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
 from burnish.cli.help_pages import CommandGroup
+from burnish.cli.rates import rates
 from burnish.cli.search import search
 from burnish.cli.serve import serve
 from burnish.cli.status import status
@@ -59,10 +61,12 @@ app.command()(serve)
 app.command()(status)
 app.command()(search)
 app.command()(arrivals)
+app.command()(rates)
 app.command()(demo)
 app.command()(conformance)
 request.app.command()(request_create.create)
 request_changes.add_to(request.app)
+request_files.add_to(request.app)
 app.add_typer(request.app, name="request", cls=CommandGroup)
 app.add_typer(instance.app, name="instance", cls=CommandGroup)
 app.add_typer(archive.app, name="archive", cls=CommandGroup)

@@ -1,6 +1,6 @@
 """Surface: `burnish request …`, Media Creation Requests."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,16 +21,13 @@ from burnish.cli.options import (
     Since,
     StudyDateFilter,
 )
-from burnish.errors import NotNow
-from burnish.request.views import ListPage, RequestGroup, list_page
+from burnish.request.views import RequestGroup, list_page
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
     from burnish.request.actions import RequestActions
     from burnish.request.views import RequestLine
-    from burnish.write.job import PieceJob
-    from burnish.write.labels import PieceLabels
 
 app = typer.Typer(no_args_is_help=True, help="Create, show and control media creation requests.")
 
@@ -41,13 +38,6 @@ Copies = Annotated[
 Priority = Annotated[
     RequestPriority | None,
     typer.Option("--priority", help="Requests of higher priority are made first."),
-]
-LabelDirectory = Annotated[
-    Path, typer.Option("--output", metavar="DIR", help="The directory for the labels.")
-]
-LabelForm = Annotated[str, typer.Option("--form", metavar="FORM", help="pdf, png, jpg or bmp.")]
-VolumeNumber = Annotated[
-    int | None, typer.Option("--volume", metavar="N", min=1, help="Only this volume.")
 ]
 Group = Annotated[RequestGroup | None, typer.Option("--group", help="Only requests in this group.")]
 Status = Annotated[
@@ -216,71 +206,3 @@ def _do(action: str, name: str, *, json: bool, config: Path | None) -> None:
     with request_actions(config) as actions:
         request = actions.do(action, name)
     print_name(request, json=json)
-
-
-@app.command()
-def label(
-    name: RequestName,
-    *,
-    target: LabelDirectory,
-    form: LabelForm = "pdf",
-    volume: VolumeNumber = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Write the labels of a request, one for each volume; all copies share it.
-
-    For discs from a drive and for sticks, which no device prints. A request with Media Disposition
-    also gets an address label.
-    """
-    from burnish.label import LABEL_FORMATS
-    from burnish.request import listing
-
-    if form not in LABEL_FORMATS:
-        raise typer.BadParameter(f"--form is one of {', '.join(LABEL_FORMATS)}")
-    with open_database(config) as (settings, database):
-        from burnish import roles
-        from burnish.write.job import volume_jobs as jobs_of_request
-        from burnish.write.labels import PieceLabels
-
-        with database.reading() as session:
-            request = listing.find_request(session, name)
-            spool, root = roles.open_spool(settings), settings.storage.root
-            volume_jobs = jobs_of_request(
-                session, request.sop_instance_uid, spool, root / "images", root / "content"
-            )
-    if volume is not None:
-        volume_jobs = [job for job in volume_jobs if job.burn_job.volume_number == volume]
-    if not volume_jobs:
-        raise NotNow(
-            f"{request.short_id} has no such volume yet",
-            hint=f"once it is planned, `burnish request show {request.short_id}` lists its volumes",
-        )
-    files = _write_labels(volume_jobs, PieceLabels(settings.label, form), target)
-    if json:
-        output.print_views(ListPage(tuple(files)))
-        return
-    for file in files:
-        typer.echo(f"{file['file']}: {file['file_set_id']}, {file['size']} bytes")
-
-
-def _write_labels(
-    volume_jobs: "Sequence[PieceJob]", labels: "PieceLabels", target: Path
-) -> list[dict[str, object]]:
-    """Write the labels of volumes into a directory; what was written, as JSON has it."""
-    target.mkdir(parents=True, exist_ok=True)
-    files: list[dict[str, object]] = []
-    for volume_job in volume_jobs:
-        for file_name, label_file in labels.of_volume(volume_job).items():
-            (target / file_name).write_bytes(label_file.data)
-            for note in label_file.notes:
-                output.print_error(f"{file_name}: {note}")
-            files.append(
-                {
-                    "file": target / file_name,
-                    "file_set_id": volume_job.burn_job.file_set_id,
-                    "size": len(label_file.data),
-                    "notes": label_file.notes,
-                }
-            )
-    return files

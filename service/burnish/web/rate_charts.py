@@ -3,31 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
-from burnish.db import tallies
-from burnish.measures import Rate
-from burnish.vocabulary import ExecutionStatus, PieceState
+from burnish.measures import CountedSeries, Rate, RateSpan, sum_rates
 
 #: The height of a drawing; each bar has the width 10.
 HEIGHT = 100
 BAR = 10
 _DAYS_SHOWN, _HOURS_SHOWN = 396, 48
-
-
-class RateSpan(StrEnum):
-    """How much time one bar is, and how far back the drawing goes."""
-
-    HOURS = "hours"
-    DAYS = "days"
-
-
-class CountedSeries(StrEnum):
-    """The subject of a chart."""
-
-    RECEIVED = "received"
-    MADE = "made"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +59,10 @@ def draw(rates: Iterable[Rate], span: RateSpan, now: datetime) -> RateTable:
     """The charts of rates; days are those of the time zone of `now`."""
     titles = _titles(span, now)
     counts = {series: dict.fromkeys(titles, 0) for series in CountedSeries}
-    title_of = _title_of(span, now)
-    for rate in rates:
-        series = _series(rate)
-        title = title_of(rate.hour)
-        if series is not None and title in counts[series]:
-            counts[series][title] += rate.count
+    for title, sums in sum_rates(rates, _title_of(span, now)).items():
+        for series, count in sums.items():
+            if title in counts[series]:
+                counts[series][title] = count
     rows = tuple(
         (title, tuple(counts[series][title] for series in CountedSeries))
         for title in reversed(titles)
@@ -90,20 +70,6 @@ def draw(rates: Iterable[Rate], span: RateSpan, now: datetime) -> RateTable:
     )
     charts = tuple(_chart(series, counts[series]) for series in CountedSeries)
     return RateTable(span, titles[0], titles[-1], charts, rows)
-
-
-def _series(rate: Rate) -> CountedSeries | None:
-    if rate.name == tallies.RECEIVED:
-        return CountedSeries.RECEIVED
-    if rate.name == tallies.PIECES:
-        state = rate.label.partition(tallies.SEPARATOR)[0]
-        return {
-            PieceState.CREATED: CountedSeries.MADE,
-            PieceState.SPOILED: CountedSeries.FAILED,
-        }.get(PieceState(state))
-    if rate.name == tallies.REQUESTS and rate.label == ExecutionStatus.FAILURE:
-        return CountedSeries.FAILED
-    return None
 
 
 def _titles(span: RateSpan, now: datetime) -> Sequence[str]:

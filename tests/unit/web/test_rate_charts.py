@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from burnish.measures import Rate
+from burnish.measures import CountedSeries, Rate, RateSpan
 from burnish.web import rate_charts
-from burnish.web.rate_charts import HEIGHT, CountedSeries, RateSpan
+from burnish.web.rate_charts import HEIGHT
 
 _NOW = datetime(2026, 11, 28, 7, 20, tzinfo=UTC)
 

@@ -14,6 +14,7 @@ from burnish import __version__, checks, compaction, measures
 from burnish.checks import CheckKind, CheckView
 from burnish.db import backup, schema
 from burnish.db.session import Database
+from burnish.measures import RateSpan
 from burnish.request import listing
 from burnish.settings.effective import effective_tables, toml_lines
 from burnish.web import rate_charts
@@ -21,7 +22,7 @@ from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
 from burnish.web.live import Topic
 from burnish.web.pages import notices
-from burnish.web.rate_charts import RateSpan, RateTable
+from burnish.web.rate_charts import RateTable
 from burnish.web.sessions import actor_of
 
 router = APIRouter(dependencies=[needs(Permission.ADMINISTER)])
