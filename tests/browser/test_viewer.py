@@ -835,6 +835,42 @@ def test_a_presentation_state_subtracts_a_mask_that_it_moves(view: View) -> None
     assert "not applied" not in viewer.text("bottom-left")
 
 
+@pytest.mark.parametrize("browser", [browsers.CHROMIUM], indirect=True)
+def test_the_mean_of_contrast_frames_loses_a_mask_moved_by_parts_of_a_pixel(view: View) -> None:
+    mask = material.mask(
+        "AVG_SUB", MaskFrameNumbers=[2], MaskSubPixelShift=[0.5, 0.25], ContrastFrameAveraging=2
+    )
+    run = material.angiography(mask, RecommendedViewingMode="SUB")
+    viewer = view(run)
+    viewer.until_shown("bottom-left", "4 / 6")
+    viewer.until_shown("bottom-left", "Mask subtracted")
+    viewer.draw_one_to_one()
+    viewer.until_true_values()
+    centre, width = viewer.window()
+    frames = run.pixel_array.astype(float)
+    # downwards by half a row, to the left by a quarter of a column
+    between_rows = (frames[1] + np.roll(frames[1], 1, 0)) / 2
+    moved = 0.75 * between_rows + 0.25 * np.roll(between_rows, -1, 1)
+    difference = (frames[3] + frames[4]) / 2 - moved
+    expected = np.clip(np.rint(((difference - centre) / width + 0.5) * 255), 0, 255)
+    shown, row, column = viewer.area_of_image(run.Rows, run.Columns)
+    assert (row, column) == (0, 0)
+    inner = slice(8, 88)
+    assert np.abs(shown[inner, inner, 0].astype(int) - expected[inner, inner]).max() <= 1
+
+
+@pytest.mark.parametrize("browser", [browsers.CHROMIUM], indirect=True)
+def test_a_mask_that_is_not_subtracted_stands_on_the_image(view: View) -> None:
+    """REV_TID takes the frames of the mask in reverse order."""
+    mask = material.mask("REV_TID", TIDOffset=1, ApplicableFrameRange=[3, 6])
+    viewer = view(material.angiography(mask, RecommendedViewingMode="SUB"))
+    viewer.until_shown("bottom-left", "The mask of this run is not subtracted.")
+    viewer.browser.click("[data-action=layers]")
+    viewer.browser.until(
+        "document.querySelector('.layers').textContent.includes('mask of this run is not')"
+    )
+
+
 def test_what_is_not_applied_of_a_presentation_state_stands_on_the_image(view: View) -> None:
     from pydicom.dataset import Dataset
     from pydicom.sequence import Sequence

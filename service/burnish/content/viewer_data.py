@@ -39,7 +39,8 @@ Paths are relative to the root of the volume, with `/`. The packs of a series wi
     regions         [[x0, y0, x1, y1, mm for each column, mm for each row]] of ultrasound
     position, orientation, frame (number of the frame of reference), thickness, between, group
     directions, laterality, view, rate (frames a second)
-    masks           subtractions: see `viewer_description.masks`; subtracted: 1 if to be shown so
+    masks           subtractions: see `viewer_description.masks`; subtracted: 1 if to be shown so;
+                    unread_masks: 1 if it has others
     overlays        [[extra, rows, columns, first row, first column, label, first frame, frames]]
     per_frame       [values that differ from those above, for each frame]
     segments        {number: {label, colour}} of a segmentation, `segment` in per_frame

@@ -55,6 +55,8 @@ def image(data_set: Any, extras: list[Any]) -> Description:
     )
     _put(described, "rate", _frame_rate(data_set) if frames > 1 else None)
     _put(described, "masks", masks(data_set))
+    if has_unread_masks(data_set):
+        described["unread_masks"] = 1
     if str(data_set.get("RecommendedViewingMode") or "") == "SUB":
         described["subtracted"] = 1
     _put(described, "regions", _ultrasound_regions(data_set))
@@ -343,6 +345,12 @@ def masks(data_set: Any) -> list[list[Any]]:
             ]
         )
     return subtractions
+
+
+def has_unread_masks(data_set: Any) -> bool:
+    """Whether a Mask Module asks for a subtraction that the viewer does not make."""
+    items = data_set.get("MaskSubtractionSequence") or []
+    return any(item.get("MaskOperation") != "NONE" for item in items) and not masks(data_set)
 
 
 def _overlays(data_set: Any, extras: list[Any]) -> list[list[Any]]:

@@ -191,11 +191,13 @@ def _not_read(data_set: Any, state: Description) -> list[str]:
     keywords = {
         "modality_lut": "ModalityLUTSequence",
         "presentation_lut": "PresentationLUTSequence",
-        "masks": "MaskSubtractionSequence",
     }
-    return [
+    keys = [
         key for key, keyword in keywords.items() if data_set.get(keyword) and not state.get(key)
     ]
+    if viewer_description.has_unread_masks(data_set):
+        keys.append("masks")
+    return keys
 
 
 def _tables(data_set: Any, extras: list[Any]) -> Description:

@@ -352,6 +352,7 @@ function fillLayers() {
   if ((frame.masks || []).length && !viewport.presentation) {
     parts.push(check(text('mask_subtraction'), Boolean(maskOf(viewport, frame)), on => { viewport.subtracts = on; viewport.window = null; }));
   }
+  if (isMaskUnread(viewport, frame)) parts.push(element('p', { class: 'note' }, text('mask_not_subtracted')));
   const toggle = layer => on => { if (on) hiddenLayers.delete(layer); else hiddenLayers.add(layer); };
   for (const instance of disc.structures) {
     if (instance.frame === undefined || instance.frame !== frame.frame) continue;

@@ -11,6 +11,11 @@ function maskOf(viewport, frame) {
   return wanted ? maskAmong(frame.masks, frame) : null;
 }
 
+// Whether an image has a mask that the viewer cannot subtract. A presentation state has its own masks in place of it.
+function isMaskUnread(viewport, frame) {
+  return Boolean(frame.unread_masks) && !viewport.presentation;
+}
+
 function maskAmong(masks, frame) {
   const number = frame.frameNumber, all = frame.instance.framesOfInstance;
   for (const mask of masks || []) {

@@ -402,6 +402,7 @@ function cornerTexts(viewport, frame) {
       viewport.presentation && presentationContent(viewport.presentation) ? text('presentation_applied') : '',
       viewport.isSubtracted && viewport.isTrue ? text('mask_subtracted') : '',
       ...presentationGaps(viewport),
+      frame.subtracted && isMaskUnread(viewport, frame) ? text('mask_not_subtracted') : '',
       small ? '' : joined('  ', series.modality, series.number && text('series_number', { number: series.number })),
       stack.title,
       stack.slabText,
