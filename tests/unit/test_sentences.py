@@ -24,6 +24,7 @@ MODULES = sorted(
         *(PACKAGE / "db" / name for name in ("devices.py", "queue.py")),
         *(PACKAGE / "write" / name for name in ("piece_state.py", "worker.py", "pipeline.py")),
         *(PACKAGE / name for name in ("accounts.py", "devices.py", "register.py", "lifecycle.py")),
+        PACKAGE / "removal.py",
         PACKAGE / "plan" / "persist.py",
     ]
 )

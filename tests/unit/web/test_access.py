@@ -183,6 +183,7 @@ _PERMISSION_BY_ADDRESS = {
     "/archives": "RECEIVE",
     "/retrievals": "RECEIVE",
     "/arrivals/disc": "MAKE",
+    "/arrivals/removal": "REMOVE",
     "/requests/{name}/volumes": "DOWNLOAD",
     "/bulk": "OPERATE",
     "/notices/receivers": "ADMINISTER",
@@ -208,6 +209,7 @@ _PERMISSION_TO_CHANGE = {
     "/register": "MAKE",
     "/instances": "RECEIVE",
     "/instances/{sop_instance_uid}": "REMOVE",
+    "/instances/removal": "REMOVE",
     "/devices": "OPERATE",
     "/peers": "OPERATE",
 }

@@ -304,3 +304,19 @@ def test_rates_are_counts_by_hour(web: WebGround) -> None:
     assert received["count"] == 1
     later = administrator.get("/api/v1/rates", params={"since": "2100-01-01T00:00:00Z"})
     assert later.json()["items"] == []
+
+
+def test_instances_are_removed_by_selection_after_a_preview(web: WebGround) -> None:
+    first, second = instance(study="1.2.1"), instance(study="1.2.2")
+    web.store(first, second)
+    operator = web.token(AccountRole.OPERATOR)
+    body = {"studies": ["1.2.1"]}
+    preview = operator.post("/api/v1/instances/removal/preview", json=body)
+    assert preview.json()["instances"] == 1
+    assert len(operator.get("/api/v1/instances").json()["items"]) == 2
+    removed = operator.post("/api/v1/instances/removal", json=body)
+    assert removed.json() == preview.json()
+    (left,) = operator.get("/api/v1/instances").json()["items"]
+    assert left["sop_instance_uid"] == second.sop_instance_uid
+    assert operator.post("/api/v1/instances/removal", json=body).status_code == 404
+    assert operator.post("/api/v1/instances/removal", json={}).status_code == 422

@@ -21,6 +21,8 @@ COUNTERPARTS = {
     "PUT /arrivals/files": ("PUT /instances",),
     "GET /arrivals/disc": ("GET /search", "GET /priors"),
     "POST /arrivals/disc": ("POST /requests",),
+    "GET /arrivals/removal": ("POST /instances/removal/preview",),
+    "POST /arrivals/removal": ("POST /instances/removal",),
     "POST /arrivals/archive/search": ("POST /archives/{ae_title}/search",),
     "POST /arrivals/archive/retrieve": ("POST /retrievals",),
     "POST /arrivals/retrievals/{number}/cancel": ("POST /retrievals/{number}/cancel",),

@@ -211,3 +211,50 @@ def test_studies_that_contradict_each_other_about_their_patient_are_marked(
     assert "Check first which of them is right." in form
     alone = desk.get(f"/arrivals/disc?study={ids[0]}").text
     assert "contradict" not in alone
+
+
+def test_ticked_studies_are_removed_after_their_count_is_shown(filled: WebGround) -> None:
+    operator = filled.signed_in(AccountRole.OPERATOR)
+    ids = ids_of(filled)
+    assert 'formaction="/arrivals/removal"' in operator.get("/arrivals").text
+    address = f"/arrivals/removal?study={ids['1.2.1']}&study={ids['1.2.3']}"
+    page = operator.get(address).text
+    assert "2 instances of 2 studies and 2 patients" in page
+    assert "even_if_needed" not in page
+    answer = operator.post("/arrivals/removal", studies=f"{ids['1.2.1']} {ids['1.2.3']}")
+    assert answer.headers["HX-Redirect"] == "/arrivals"
+    with filled.database.reading() as session:
+        assert session.scalars(select(Instance.study_instance_uid)).all() == ["1.2.2"]
+    assert operator.get(address).status_code == 404
+
+
+def test_a_study_that_a_request_needs_is_removed_only_if_that_is_confirmed(
+    filled: WebGround,
+) -> None:
+    operator = filled.signed_in(AccountRole.OPERATOR)
+    study = ids_of(filled)["1.2.3"]
+    operator.post("/arrivals/disc", **DEFAULTS, **{f"study-{study}": "on"})
+    page = operator.get(f"/arrivals/removal?study={study}").text
+    assert "They are needed by R000001" in page
+    refused = operator.post("/arrivals/removal", studies=str(study))
+    assert refused.status_code == 409
+    assert "confirm that they are removed all the same" in refused.text
+    assert operator.post("/arrivals/removal", studies=str(study), even_if_needed="on").is_success
+    with filled.database.reading() as session:
+        assert "1.2.3" not in session.scalars(select(Instance.study_instance_uid)).all()
+
+
+def test_the_desk_removes_nothing(filled: WebGround) -> None:
+    desk = filled.signed_in(AccountRole.DESK)
+    study = ids_of(filled)["1.2.1"]
+    assert "/arrivals/removal" not in desk.get("/arrivals").text
+    assert desk.get(f"/arrivals/removal?study={study}").status_code == 403
+    assert desk.post("/arrivals/removal", studies=str(study)).status_code == 403
+
+
+@pytest.mark.parametrize("text", ["", "x", "1 x", "9" * 19])
+def test_a_removal_without_readable_studies_is_refused(filled: WebGround, text: str) -> None:
+    operator = filled.signed_in(AccountRole.OPERATOR)
+    assert operator.post("/arrivals/removal", studies=text).status_code == 422
+    with filled.database.reading() as session:
+        assert len(session.scalars(select(Instance.id)).all()) == 3

@@ -4,17 +4,19 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 from starlette.requests import ClientDisconnect
 
 from burnish import removal
 from burnish.db import instance_events
 from burnish.db.instance_events import InstanceEventLine
 from burnish.db.instance_rows import Selection
+from burnish.errors import MissingValue
 from burnish.removal import Removal
 from burnish.request import instance_listing
 from burnish.request.instance_listing import InstanceFilter, InstanceLine, MediumLine
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import Limit, answer, documented, page, with_zone
+from burnish.web.api.answers import Body, Limit, answer, documented, page, with_zone
 from burnish.web.api.shapes import object_of, page_of, schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
@@ -23,6 +25,31 @@ from burnish.web.uploads import CLIENT_GONE, receive_body
 router = APIRouter(prefix="/api/v1/instances", tags=["instances"])
 
 _UID = Annotated[str, Query(max_length=64)]
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class SelectionBody(Body):
+    """All instances of these studies, series and patients, and these instances."""
+
+    studies: list[_Name] = Field(default=[], max_length=1000, description="Study Instance UIDs.")
+    series: list[_Name] = Field(default=[], max_length=1000, description="Series Instance UIDs.")
+    patient_ids: list[_Name] = Field(default=[], max_length=100, description="Patient IDs.")
+    instances: list[_Name] = Field(default=[], max_length=10_000, description="SOP Instance UIDs.")
+
+    def selection(self) -> Selection:
+        """The instances that are selected; raises MissingValue if the body names nothing."""
+        if not (self.studies or self.series or self.patient_ids or self.instances):
+            raise MissingValue("name studies, series, patient_ids or instances")
+        return Selection(self.instances, self.series, self.studies, self.patient_ids)
+
+
+class RemovalBody(SelectionBody):
+    """The instances to remove."""
+
+    even_if_needed: bool = Field(
+        default=False,
+        description="Also instances that an open request needs, or that a peer was promised.",
+    )
 
 
 @router.get(
@@ -146,6 +173,42 @@ def remove_instance(
         context.spool,
         Selection([sop_instance_uid], (), (), ()),
         even_if_needed=even_if_needed,
+        actor=actor_of(request),
+    )
+    return answer(request, removed)
+
+
+@router.post(
+    "/removal/preview",
+    dependencies=[needs(Permission.REMOVE)],
+    summary="Count what a removal would remove",
+    responses=documented(schema_of(Removal), 404, text="What would be removed."),
+)
+def preview_removal(request: Request, body: RemovalBody) -> Response:
+    """The number of instances, the open requests that need them, and how many were promised."""
+    with context_of(request).database.reading() as session:
+        planned = removal.describe(session, body.selection())
+    return answer(request, planned)
+
+
+@router.post(
+    "/removal",
+    dependencies=[needs(Permission.REMOVE)],
+    summary="Remove instances",
+    responses=documented(schema_of(Removal), 404, 409, text="What was removed."),
+)
+def remove_instances(request: Request, body: RemovalBody) -> Response:
+    """Remove all selected instances with all their contents. Media are not touched.
+
+    If an open request needs one of them, or a peer was promised one, all stay unless
+    `even_if_needed`.
+    """
+    context = context_of(request)
+    removed = removal.remove(
+        context.database,
+        context.spool,
+        body.selection(),
+        even_if_needed=body.even_if_needed,
         actor=actor_of(request),
     )
     return answer(request, removed)

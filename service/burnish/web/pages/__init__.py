@@ -13,6 +13,7 @@ from burnish.web.pages import (
     now,
     peers,
     register,
+    removals,
     requests,
     search,
     sign_in,
@@ -24,6 +25,7 @@ from burnish.web.rendering import NavigationEntry
 ROUTERS = (
     now.router,
     arrivals.router,
+    removals.router,
     archives.router,
     requests.router,
     devices.router,
