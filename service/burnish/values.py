@@ -266,8 +266,8 @@ class VolumeReport:
     """The result of verifying one volume. `sha256` is that of the image; "" for a directory.
 
     `digests` are those of its files by File ID, if the volume was compared with what was written.
-    `notes` tell what is odd but no fault. `kept_damaged` are faults of images that were put on the
-    volume on purpose although damaged, as its manifest says.
+    `notes` tell what is odd but no fault. `kept_damaged` are faults of instances that were put on
+    the volume on purpose although damaged, as its manifest says.
 
     `unexamined` is the number of Secure DICOM Files without a key: of these, everything but the
     encrypted content was examined. `decoded_frames` is the number of frames that were decoded;

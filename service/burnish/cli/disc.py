@@ -51,7 +51,7 @@ Lossless = Annotated[
     typer.Option("--lossless", help="Compress images without loss where the profile permits it."),
 ]
 KeepDamaged = Annotated[
-    bool, typer.Option("--keep-damaged", help="Put damaged images on the media as they are.")
+    bool, typer.Option("--keep-damaged", help="Put damaged instances on the media as they are.")
 ]
 Lossy = Annotated[
     bool,
@@ -297,8 +297,8 @@ def _print_report(
 def _verdict(report: "VolumeReport") -> str:
     verdicts = [quantity(len(report.faults), "fault")] if report.faults else []
     if report.kept_damaged:
-        images = len({damage.where for damage in report.kept_damaged})
-        verdicts.append(f"{quantity(images, 'image')} kept although damaged, as the manifest says")
+        kept = quantity(len({damage.where for damage in report.kept_damaged}), "instance")
+        verdicts.append(f"{kept} kept although damaged, as the manifest says")
     if not verdicts:
         partly = report.not_examined or report.unexamined
         verdicts.append("no fault in what was examined" if partly else "no fault")

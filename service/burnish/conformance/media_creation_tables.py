@@ -105,13 +105,13 @@ INFO_MEANINGS: dict[ExecutionStatusInfo, str] = {
     ExecutionStatusInfo.MCD_FAILURE: "the device has spoiled `request.attempts` blanks",
     ExecutionStatusInfo.NO_INSTANCE: "instances have not been received and cannot be retrieved",
     ExecutionStatusInfo.NOT_SUPPORTED: "a profile or SOP Class is not supported",
-    ExecutionStatusInfo.PROC_FAILURE: "damaged images, or another failure, with its reason in the"
-    " log and `burnish request show`",
+    ExecutionStatusInfo.PROC_FAILURE: "damaged instances, or another failure, with its reason in"
+    " the log and `burnish request show`",
     ExecutionStatusInfo.SET_OVERSIZED: "the set does not fit on one volume and may not be split",
     ExecutionStatusInfo.UNKNOWN: "never in this version",
 }
 _FAILURE_MEANINGS: dict[FailureReason, str] = {
-    FailureReason.PROCESSING_FAILURE: "the image is damaged, or its data cannot be listed",
+    FailureReason.PROCESSING_FAILURE: "the instance is damaged, or its data cannot be listed",
     FailureReason.NO_SUCH_OBJECT_INSTANCE: "not received, and no archive has it",
     FailureReason.CLASS_INSTANCE_CONFLICT: "received with another SOP Class",
     FailureReason.MISSING_ATTRIBUTE: "attributes that pixels need are missing; Failure Attributes"

@@ -69,8 +69,8 @@ _NOTHING_WRITTEN = "nothing was written"
 class AppendOptions:
     """How instances are added to a disc; with `finalise` none can be added after them.
 
-    With `keep_damaged`, damaged images are added as they are, and README.TXT names them; then the
-    disc may have such images already. With `pages`, the pages of a disc that has any are made anew
+    With `keep_damaged`, damaged instances are added as they are, and README.TXT names them; then
+    the disc may have such instances already. With `pages`, the pages of a disc that has any are made anew
     for all that it then holds.
     """
 
@@ -254,7 +254,7 @@ def _check_soundness(
             f"the disc has no sound File-set of {profile.label}: {faults[0].code}"
             f" {faults[0].where} ({quantity(len(faults), 'fault')} in all)",
             hint="`burnish disc verify` lists all faults; --profile names the disc's profile;"
-            " --keep-damaged passes over damaged images",
+            " --keep-damaged passes over damaged instances",
         )
     left_out.doubtful += [
         LeftOut(Path(fault.where), f"on the disc, and stays as it is: {fault.message}")
@@ -338,7 +338,7 @@ def _plan_session(  # noqa: PLR0917
 
 
 def _damage_remarks(candidates: Sequence[Candidate]) -> list[str]:
-    """The remark in README.TXT on images that are added although damaged."""
+    """The remark in README.TXT on instances that are added although damaged."""
     headers = [candidate.header for candidate in candidates]
     damaged = {
         header.sop_instance_uid: header.fault

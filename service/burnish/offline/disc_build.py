@@ -29,7 +29,7 @@ from burnish.write.pipeline import VolumePlan
 class BuildOptions:
     """How media are built; `capacity` in bytes, None for what the medium holds.
 
-    With `keep_damaged`, damaged images go on the media as they are, and README.TXT names them.
+    With `keep_damaged`, damaged instances go on the media as they are, and README.TXT names them.
     Media of a secure profile need a `protection`. With `lossless`, images are compressed without
     loss where the profile permits that and they get smaller; with `lossy`, with loss. `content`
     says what the media hold for people. The `source_keyring` opens secure media among the sources.

@@ -43,11 +43,11 @@ from burnish.vocabulary import ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
 
 _REMEDY_OF_DAMAGE = (
-    "correct the images and send them again, then `burnish request retry`; or request the others"
+    "correct the instances and send them again, then `burnish request retry`; or request the others"
     " without them; damaged_images in the configuration lets them pass or leaves them out"
 )
 _REMEDY_OF_CONVERSION = (
-    "if the images are damaged, send them again or request the others without them;"
+    "if the instances are damaged, send them again or request the others without them;"
     " if they are not, request a profile that permits their transfer syntax"
 )
 
@@ -236,7 +236,7 @@ def plan_media(  # noqa: PLR0917
 def _why_not_kept(
     refusal: Refusal, attempt: Attempt, instances: Sequence[SourceInstance]
 ) -> Refusal:
-    """The refusal, which tells of each damaged image why it cannot go on the media as it is."""
+    """The refusal, which tells of each damaged instance why it cannot go on the media as it is."""
     profiles = dict(zip(instances, attempt.choice.profiles, strict=True))
     failures = dict(refusal.failures)
     for instance, failure in refusal.damaged.items():
@@ -424,7 +424,7 @@ def list_candidates(
 
 
 def _refusal(instances: Sequence[SourceInstance], choice: Choice, terms: Terms) -> Refusal | None:
-    """The refusal for damaged images or conflicts with profiles, which the headers show."""
+    """The refusal for damaged instances or conflicts with profiles, which the headers show."""
     damaged = _damaged(instances) if terms.damaged_images != "keep" else {}
     if damaged:
         return Refusal(

@@ -234,7 +234,7 @@ class Planner:
                 persist.record_plan(session, prefix, request, decision, self._renditions.folder)
 
     def _damaged_images(self, standing_order: str) -> DamagedImages:
-        """The setting for damaged images; `standing_order` is "" if a person or a peer asked."""
+        """The setting for damaged instances; `standing_order` is "" if a person or a peer asked."""
         for order in self._settings.standing_order:
             if order.name == standing_order and order.damaged_images:
                 return order.damaged_images
@@ -390,7 +390,7 @@ class Planner:
         requested_media: _RequestedMedia,
         devices: Sequence[DeviceSettings],
     ) -> Plan | Refusal | None:
-        """As `_decide_supported`, but damaged images are left out while others are left."""
+        """As `_decide_supported`, but damaged instances are left out while others are left."""
         left_out: dict[SourceInstance, InstanceFailure] = {}
         while True:
             outcome = self._decide_supported(instances, requested_media, devices, left_out)

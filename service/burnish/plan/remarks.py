@@ -29,7 +29,8 @@ def remarks_of_set(
     faults = [source.header.fault for source in instances if source.header.fault]
     empty = sum(map(instance_faults.has_no_pixel_data, faults))
     if empty:
-        yield f"{quantity(empty, 'image')} of this set without pixel data: a viewer shows nothing."
+        images, verb = quantity(empty, "image"), "has" if empty == 1 else "have"
+        yield f"{images} of this set {verb} no pixel data: a viewer shows nothing."
     doubtful = sum(map(instance_faults.has_doubtful_text, faults))
     if doubtful:
         yield (
@@ -44,25 +45,27 @@ def remarks_of_set(
     absent = [attribute(tag) for tag in absent_keys if tag in _TELLING_KEYS]
     if absent:
         yield (
-            f"Images of this set have no {', '.join(absent)}. What a viewer shows of that stands in"
-            " for the missing value: UNKNOWN and digits, 1900-01-01, 00:00:00 or OT."
+            f"Instances of this set have no {', '.join(absent)}. What a viewer shows of that stands"
+            " in for the missing value: UNKNOWN and digits, 1900-01-01, 00:00:00 or OT."
         )
 
 
 def damage_remark(damaged: Mapping[str, str]) -> str:
-    """Which images are on the media although damaged: faults by SOP Instance UID."""
+    """Which instances are on the media although damaged: faults by SOP Instance UID."""
     if not damaged:
         return ""
+    verb, pronoun = ("is", "it") if len(damaged) == 1 else ("are", "them")
     return (
-        f"{quantity(len(damaged), 'image')} of this set damaged, and on the media as received."
-        f" A viewer may show nothing of it, or something wrong: {_named(damaged)}."
+        f"{quantity(len(damaged), 'instance')} of this set {verb} damaged, and on the media as"
+        f" received. A viewer may show nothing of {pronoun}, or something wrong: {_named(damaged)}."
     )
 
 
 def left_out_remark(left_out: Failures) -> str:
     """Which damaged instances of the request are not on the media."""
-    number = quantity(len(left_out), "image")
-    return f"{number} of this set damaged and NOT on the media: {_named(reasons_by_uid(left_out))}."
+    number, verb = quantity(len(left_out), "instance"), "is" if len(left_out) == 1 else "are"
+    reasons = _named(reasons_by_uid(left_out))
+    return f"{number} of this set {verb} damaged and NOT on the media: {reasons}."
 
 
 def reasons_by_uid(failures: Failures) -> dict[str, str]:

@@ -31,8 +31,8 @@ _REQUEST_EVENTS = {
     RequestEvent.REPLANNED: "request planned anew",
     "PLANNED": "request planned",
     "STAND-INS": "values stand in for missing ones",
-    "DAMAGED": "damaged images on media",
-    "LEFT OUT": "damaged images left out",
+    "DAMAGED": "damaged instances on media",
+    "LEFT OUT": "damaged instances left out",
     "REPLACED": "instances on media replaced",
     "HELD": "request held",
     "RELEASED": "request released",
@@ -62,8 +62,8 @@ _LEVELS = {
     "piece spoiled": logging.ERROR,
     "request waiting": logging.WARNING,
     "label incomplete": logging.WARNING,
-    "damaged images on media": logging.WARNING,
-    "damaged images left out": logging.WARNING,
+    "damaged instances on media": logging.WARNING,
+    "damaged instances left out": logging.WARNING,
     "instances on media replaced": logging.WARNING,
 }
 #: Execution Status Info of a request that does not wait.

@@ -103,8 +103,8 @@ _COPIED = (
 #: Events that a list of requests tells, in words.
 _TOLD = {
     "CONTRADICTION": "contradictions",
-    "DAMAGED": "damaged images",
-    "LEFT OUT": "damaged images left out",
+    "DAMAGED": "damaged instances",
+    "LEFT OUT": "damaged instances left out",
     "MADE AGAIN": "made again",
     "REPLACED": "has newer content",
 }

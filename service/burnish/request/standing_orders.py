@@ -5,7 +5,7 @@ Once a group has been quiet, `issue_requests` creates and initiates a request fo
 one that is received after that, joins this request until it is planned (`join_late_instances`);
 after that it goes onto a supplement, a second request that refers to the first.
 
-A request that failed for damaged images is planned again once all of them were sent again. Media
+A request that failed for damaged instances is planned again once all of them were sent again. Media
 with instances that were corrected since are made again if the order says so.
 """
 
@@ -33,7 +33,7 @@ from burnish.values import Actor
 from burnish.vocabulary import ExecutionStatus, FailureReason
 from burnish.wording import quantity
 
-#: Failure reasons of images that are damaged.
+#: Failure reasons of instances that are damaged.
 _DAMAGE = (
     FailureReason.PROCESSING_FAILURE,
     FailureReason.MISSING_ATTRIBUTE,
@@ -198,7 +198,7 @@ def make_again(session: Session, defaults: RequestSettings, order: StandingOrder
 
 
 def requests_to_retry(session: Session, order: StandingOrderSettings) -> Sequence[Any]:
-    """Requests of the order that failed for damaged images, all of which were corrected since."""
+    """Requests of the order that failed for damaged instances, all of which were corrected."""
     newest = aliased(Instance)
     is_uncorrected = or_(
         FailedInstance.failure_reason.not_in(_DAMAGE),
@@ -221,11 +221,11 @@ def requests_to_retry(session: Session, order: StandingOrderSettings) -> Sequenc
 
 
 def retry_corrected(session: Session, order: StandingOrderSettings) -> int:
-    """Plans requests anew whose damaged images were corrected; returns their number."""
+    """Plans requests anew whose damaged instances were corrected; returns their number."""
     uids = requests_to_retry(session, order)
     for uid in uids:
         operations.retry(
-            session, uid, why="all damaged images were sent again", actor=_actor(order)
+            session, uid, why="all damaged instances were sent again", actor=_actor(order)
         )
     return len(uids)
 

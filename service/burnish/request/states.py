@@ -38,7 +38,7 @@ _STEPS = {
 #: Why the instances of a Failed SOP Sequence failed, and what to do (PS3.3 C.22.1.4).
 FAILURES = {
     FailureReason.PROCESSING_FAILURE: (
-        "the image is damaged, contradicts others, or could not be processed",
+        "the instance is damaged, contradicts others, or could not be processed",
         "see the reason of the request; as a rule, the modality or archive has to send it again",
     ),
     FailureReason.NO_SUCH_OBJECT_INSTANCE: (

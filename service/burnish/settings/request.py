@@ -35,8 +35,8 @@ class RequestSettings(SettingsTable):
     #: "tell": media are made of instances that contradict each other, with a warning; "hold": the
     #: request first waits for `burnish request release`.
     contradictions: Literal["tell", "hold"] = "tell"
-    #: What becomes of damaged images. "refuse": the request fails; "keep": they go on media as they
-    #: are, with a warning; "leave_out": media are made of the others, with a warning.
+    #: What becomes of damaged instances. "refuse": the request fails; "keep": they go on media as
+    #: they are, with a warning; "leave_out": media are made of the others, with a warning.
     damaged_images: Literal["refuse", "keep", "leave_out"] = "refuse"
     #: A File-set ID is this prefix, "_" and 8 digits, at most 16 characters (PS3.3 F.3.2.1).
     file_set_id_prefix: str = Field(default="BURNISH", pattern=r"^[A-Z0-9_]{1,7}$")

@@ -163,7 +163,7 @@ def _label_instructions(
 
 
 def _damaged_files(plan: VolumePlan) -> dict[str, str]:
-    """The faults of the images that are on media although damaged, by File ID.
+    """The faults of the instances that are on media although damaged, by File ID.
 
     Damage that only decoding has shown is in the remarks of the plan.
     """

@@ -1,4 +1,4 @@
-"""Images that were kept on media although damaged: `disc verify` says so by the manifest."""
+"""Instances that were kept on media although damaged: `disc verify` says so by the manifest."""
 
 from pathlib import Path
 
@@ -46,14 +46,14 @@ def test_damage_that_the_manifest_names_is_no_fault_and_is_said(image: Path, run
     assert done.code == 0
     (damage,) = [line for line in done.out.splitlines() if line.startswith("kept although damaged")]
     assert SIX_BYTES_SHORT in damage
-    assert "1 image kept although damaged, as the manifest says; 3 instances" in done.out
+    assert "1 instance kept although damaged, as the manifest says; 3 instances" in done.out
     assert "no fault" not in done.out
 
 
 def test_damage_that_only_decoding_shows_is_known_from_the_manifest(image: Path, run: Run) -> None:
     done = run("disc", "verify", image, "--pixels")
     assert done.code == 0
-    assert "2 images kept although damaged, as the manifest says" in done.out
+    assert "2 instances kept although damaged, as the manifest says" in done.out
 
 
 def test_kept_damage_is_listed_apart_in_json(image: Path, run: Run) -> None:
@@ -87,7 +87,7 @@ def test_other_faults_are_told_beside_the_kept_damage(image: Path, run: Run) -> 
     image.write_bytes(data[:-1] + b"x")
     done = run("disc", "verify", image)
     assert done.code == 22
-    assert "1 fault; 1 image kept although damaged, as the manifest says" in done.out
+    assert "1 fault; 1 instance kept although damaged, as the manifest says" in done.out
 
 
 def test_the_last_line_says_how_many_bytes_were_compared(tmp_path: Path, run: Run) -> None:

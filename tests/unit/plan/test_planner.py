@@ -313,7 +313,7 @@ def test_damage_is_told_beside_a_reason_that_rules_out_every_instance(ground: Gr
     request = planned(ground, [*several_instances(1), damaged], profiles="STD-GEN-SEC-CD")
     assert len(refused(request, ExecutionStatusInfo.NOT_SUPPORTED)) == 2
     assert "[security]" in request.remedy
-    assert "correct the images" in request.remedy
+    assert "correct the instances" in request.remedy
     with ground.database.reading() as session:
         why = session.scalars(select(Event.why).order_by(Event.id.desc())).first()
     assert why is not None
@@ -676,7 +676,7 @@ def test_images_without_pixel_data_go_on_media_and_the_request_says_so(ground: G
     with ground.database.reading() as session:
         why = session.scalars(select(Event.why).where(Event.event == "PLANNED")).one()
     assert why.endswith("1 image without Pixel Data")
-    assert "1 image of this set without pixel data" in file_set.readme_remarks
+    assert "1 image of this set has no pixel data" in file_set.readme_remarks
 
 
 # --- what it must survive ------------------------------------------------------------------------
