@@ -70,8 +70,8 @@ class AppendOptions:
     """How instances are added to a disc; with `finalise` none can be added after them.
 
     With `keep_damaged`, damaged instances are added as they are, and README.TXT names them; then
-    the disc may have such instances already. With `pages`, the pages of a disc that has any are made anew
-    for all that it then holds.
+    the disc may have such instances already. With `pages`, the pages of a disc that has any are
+    made anew for all that it then holds.
     """
 
     profile: ApplicationProfile

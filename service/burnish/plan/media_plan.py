@@ -238,14 +238,20 @@ def _why_not_kept(
 ) -> Refusal:
     """The refusal, which tells of each damaged instance why it cannot go on the media as it is."""
     profiles = dict(zip(instances, attempt.choice.profiles, strict=True))
+    # the examination names the attribute, where a conversion only tells that it has failed
+    examined = _damaged(instances)
     failures = dict(refusal.failures)
     for instance, failure in refusal.damaged.items():
+        damage = examined.get(instance, failure).why
         why = (
-            f"{failure.why}; it cannot be kept as it is, for {profiles[instance].label} does not"
+            f"{damage}; it cannot be kept as it is, for {profiles[instance].label} does not"
             f" permit its Transfer Syntax {instance.kind.transfer_syntax_uid}"
         )
         failures[instance] = replace(failure, why=why)
-    return replace(refusal, failures=failures)
+    if failures.keys() != refusal.damaged.keys():
+        return replace(refusal, failures=failures)
+    why = f"damaged instances: {eligibility.in_words(failures.values())}"
+    return replace(refusal, failures=failures, why=why)
 
 
 def _damaged(instances: Sequence[SourceInstance]) -> Failures:

@@ -471,6 +471,8 @@ def test_a_kept_image_that_no_profile_permits_is_still_refused(ground: Ground) -
     assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
         (broken.sop_instance_uid, FailureReason.PROCESSING_FAILURE)
     ]
+    [why] = events(ground, "FAILED")
+    assert f"does not permit its Transfer Syntax {JPEG_BASELINE}" in why
 
 
 @pytest.mark.parametrize("profile", ["STD-GEN-CD", "STD-GEN-DVD-JPEG", ""])
@@ -604,6 +606,18 @@ def test_a_damaged_sequence_that_is_kept_does_not_come_into_the_dicomdir(ground:
     with ground.database.reading() as session:
         keys = session.scalars(select(Instance.record_keys)).one()
     assert b"\x08\0\x40\x11" not in keys
+
+
+def test_a_damaged_instance_that_cannot_be_converted_is_named_with_what_is_damaged(
+    ground: Ground,
+) -> None:
+    with_damaged_images(ground, "keep")
+    damaged = in_implicit_vr(with_damaged_sequence(instance()))
+    request = planned(ground, [damaged], profiles="STD-GEN-CD")
+    assert request.execution_status is ExecutionStatus.FAILURE
+    [why] = events(ground, "FAILED")
+    assert DAMAGED_SEQUENCE in why
+    assert f"does not permit its Transfer Syntax {IMPLICIT_VR_LITTLE_ENDIAN}" in why
 
 
 def test_an_instance_with_a_damaged_sequence_is_left_out_if_the_site_says_so(
