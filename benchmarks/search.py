@@ -118,13 +118,14 @@ def _instances(count: int, per_study: int) -> Iterator[dict[str, Any]]:
 
 def fill(database: Any, requests: int, instances: int) -> None:
     """Insert instances as receivers do, and requests: each for one study, nine of ten are DONE."""
+    from burnish.db.new_rows import NewRow
     from burnish.db.received_rows import RowRecorder
 
     per_study = 100
     recorder = RowRecorder(database, "newest")
-    batch: list[dict[str, Any]] = []
+    batch: list[NewRow] = []
     for row in _instances(instances, per_study):
-        batch.append(row)
+        batch.append(NewRow.of(row))
         if len(batch) == 2000:
             recorder.record(batch, {}, lambda _key, _size: True)
             batch = []

@@ -78,6 +78,25 @@ def find_contradictions(headers: Iterable[InstanceHeader]) -> list[Contradiction
     ]
 
 
+def part_with_details(keys: bytes) -> slice:
+    """The part of the keys of an instance that has the birth date and the sex of its patient.
+
+    Instances whose keys have the same bytes there agree on both. If one of the two is missing, the
+    part goes beyond the end: then only the same keys are sure to agree.
+    """
+    elements = [
+        element
+        for element in scan(keys, 0, len(keys), explicit=True)
+        if element.tag in (_BIRTH_DATE, _SEX)
+    ]
+    if len(elements) < 2:
+        return slice(0, len(keys) + 1)
+    return slice(
+        min(element.start for element in elements),
+        max(element.value + element.length for element in elements),
+    )
+
+
 def count_patients(headers: Iterable[InstanceHeader]) -> int:
     """The number of patients; those that have a study in common are counted as one."""
     linked: list[set[Hashable]] = []

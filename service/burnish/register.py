@@ -34,8 +34,8 @@ _NAME = re.compile(r"[Mm](\d{1,15})")
 _LONGEST_NOTE = 1000
 #: Up to so many pieces with a word are sorted by time: that takes some 10 ms.
 _FEW = 5000
-#: Pieces that are looked at for frequent words, from the newest on: that takes some 40 ms.
-_LOOKED_AT = 20_000
+#: Pieces that are looked at for frequent words, from the newest on: 20 ms, in PostgreSQL 50.
+_LOOKED_AT = 10_000
 
 
 class NoteKind(StrEnum):
@@ -151,11 +151,11 @@ def entries(
         conditions.append(or_(piece.ended_at < ended_at, piece.id < before))
     words = terms(f"{criteria.text} {criteria.patient}")
     if words:
-        ids = _newest_with_words(session, words, conditions, limit)
-        query = _newest_first(select(piece).where(piece.id.in_(ids)))
+        is_listed = piece.id.in_(_newest_with_words(session, words, conditions, limit))
     else:
-        query = _newest_first(select(piece).where(*conditions)).limit(limit)
-    return _entries(session, query)
+        # the ids alone are in the indexes
+        is_listed = piece.id.in_(_newest_first(select(piece.id).where(*conditions)).limit(limit))
+    return _entries(session, _newest_first(select(piece).where(is_listed)))
 
 
 def entry(session: Session, name: str) -> RegisterEntry:

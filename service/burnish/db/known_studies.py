@@ -267,13 +267,18 @@ def is_referenced() -> ColumnElement[bool]:
     )
 
 
-def unrequested() -> ColumnElement[bool]:
-    """The condition that an instance is here, and that no request names it but cancelled ones."""
-    return is_newest() & ~exists().where(
+def is_requested() -> ColumnElement[bool]:
+    """The condition that a request names an instance, and is not cancelled."""
+    return exists().where(
         ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
         MediaCreationRequest.id == ReferencedInstance.request_id,
         MediaCreationRequest.execution_status != ExecutionStatus.DELETED,
     )
+
+
+def unrequested() -> ColumnElement[bool]:
+    """The condition that an instance is here, and that no request names it but cancelled ones."""
+    return is_newest() & ~is_requested()
 
 
 def close_requested(session: Session, quiet: timedelta = _QUIET) -> int:

@@ -689,13 +689,14 @@ class RegisteredPiece(Table):
     __table_args__ = (
         # not unique: SQLite gives the ids of pieces that were deleted to later ones
         Index("ix_registered_piece_request", "request_id", "piece_id"),
-        Index("ix_registered_piece_ended_at", "ended_at"),
+        # with `id`, the order of the list, PostgreSQL goes through the index alone
+        Index("ix_registered_piece_ended_at", "ended_at", "id"),
         Index("ix_registered_piece_file_set_id", "file_set_id"),
         Index("ix_registered_piece_file_set_uid", "file_set_uid"),
         Index("ix_registered_piece_barcode_value", "barcode_value"),
-        Index("ix_registered_piece_device_ended_at", "device", "ended_at"),
-        Index("ix_registered_piece_device_state_ended_at", "device", "state", "ended_at"),
-        Index("ix_registered_piece_state_ended_at", "state", "ended_at"),
+        Index("ix_registered_piece_device_ended_at", "device", "ended_at", "id"),
+        Index("ix_registered_piece_device_state_ended_at", "device", "state", "ended_at", "id"),
+        Index("ix_registered_piece_state_ended_at", "state", "ended_at", "id"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)

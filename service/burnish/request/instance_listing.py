@@ -341,7 +341,7 @@ def distinct_patients_of_studies(
     headers: list[InstanceHeader] = []
     for start in range(0, len(study_instance_uids), _BATCH):
         is_of_studies = Instance.study_instance_uid.in_(study_instance_uids[start : start + _BATCH])
-        query = select(*columns).where(is_of_studies, Instance.is_newest()).distinct()
+        query = select(*columns).where(is_of_studies, known_studies.is_newest()).distinct()
         headers += [
             _NOTHING_KNOWN._replace(**dict(zip(_PATIENT_AND_STUDY, row, strict=True)))
             for row in session.execute(query)

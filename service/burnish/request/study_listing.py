@@ -59,9 +59,16 @@ class StudyHit:
 
 
 def study_hits(
-    session: Session, study_ids: Sequence[int], matched: Mapping[int, str] | None = None
+    session: Session,
+    study_ids: Sequence[int],
+    matched: Mapping[int, str] | None = None,
+    *,
+    instances: Mapping[int, int] | None = None,
 ) -> list[StudyHit]:
-    """Known studies with their requests, in the order of `study_ids`."""
+    """Known studies with their requests, in the order of `study_ids`.
+
+    `instances`: how many instances of each are here, if the caller has counted them.
+    """
     rows: dict[int, KnownStudy] = {}
     for batch in in_batches(study_ids, _BATCH):
         rows.update(
@@ -71,7 +78,8 @@ def study_hits(
             }
         )
     requests = requests_of_studies(session, study_ids)
-    instances = _count_instances(session, study_ids)
+    if instances is None:
+        instances = _count_instances(session, study_ids)
     hits = []
     for study_id in study_ids:
         row = rows.get(study_id)
