@@ -2,6 +2,8 @@
 
 python benchmarks/search.py --requests 10000 --instances 1000000 --pieces 1000000
 
+`--only arrivals` has a question and a database of its own, with 51 large studies that have arrived.
+
 The database is SQLite, or the PostgreSQL database of --url, empty or filled by this script before.
 """
 
@@ -66,6 +68,9 @@ _GIVEN = (
 )
 #: Repetitions of each question: the 95th percentile is told.
 _REPETITIONS = 40
+#: The arrivals of `--only arrivals`: as many studies as a page asks for, with so many instances.
+_LARGE_STUDIES = 51
+_LARGE_STUDY = 5000
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -116,12 +121,11 @@ def _instances(count: int, per_study: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def fill(database: Any, requests: int, instances: int) -> None:
+def fill(database: Any, requests: int, instances: int, per_study: int = 100) -> None:
     """Insert instances as receivers do, and requests: each for one study, nine of ten are DONE."""
     from burnish.db.new_rows import NewRow
     from burnish.db.received_rows import RowRecorder
 
-    per_study = 100
     recorder = RowRecorder(database, "newest")
     batch: list[NewRow] = []
     for row in _instances(instances, per_study):
@@ -129,7 +133,8 @@ def fill(database: Any, requests: int, instances: int) -> None:
         if len(batch) == 2000:
             recorder.record(batch, {}, lambda _key, _size: True)
             batch = []
-    recorder.record(batch, {}, lambda _key, _size: True)
+    if batch:
+        recorder.record(batch, {}, lambda _key, _size: True)
     studies = instances // per_study
     with database.connection() as connection:
         for number in range(1, requests + 1):
@@ -431,6 +436,15 @@ def questions(requests: int, instances: int) -> dict[str, Callable[[Any], object
     }
 
 
+def arrivals_questions() -> dict[str, Callable[[Any], object]]:
+    """The arrivals where all studies are large."""
+    from burnish.request import arrivals
+
+    return {
+        "arrivals, large studies": lambda session: arrivals.arrivals(session, limit=_LARGE_STUDIES)
+    }
+
+
 def measure(
     database: Any, asked: dict[str, Callable[[Any], object]]
 ) -> dict[str, tuple[float, float]]:
@@ -487,13 +501,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--instances", type=int, default=1_000_000)
     parser.add_argument("--pieces", type=int, default=1_000_000, help="in the register of media")
-    parser.add_argument("--only", choices=("desk", "register"), default=None)
+    parser.add_argument("--only", choices=("desk", "register", "arrivals"))
     parser.add_argument("--storage", type=Path, default=None, help="keep the database here")
     parser.add_argument("--url", default="", help="a PostgreSQL database instead of SQLite")
     options = parser.parse_args()
     from burnish.db import schema
     from burnish.db.session import Database
-    from burnish.db.tables import MediaCreationRequest, RegisteredPiece
+    from burnish.db.tables import Instance, MediaCreationRequest, RegisteredPiece
 
     directory = options.storage or Path(tempfile.mkdtemp(prefix="search-"))
     directory.mkdir(parents=True, exist_ok=True)
@@ -501,11 +515,15 @@ def main() -> None:
     schema.upgrade(url)
     database = Database(url, durable=False)
     asked: dict[str, Callable[[Any], object]] = {}
-    if options.only != "register":
+    if options.only == "arrivals":
+        asked |= arrivals_questions()
+        if not _last_id(database, Instance):
+            fill(database, 0, _LARGE_STUDIES * _LARGE_STUDY, per_study=_LARGE_STUDY)
+    if options.only in (None, "desk"):
         asked |= questions(options.requests, options.instances)
         if not _last_id(database, MediaCreationRequest):
             fill(database, options.requests, options.instances)
-    if options.only != "desk":
+    if options.only in (None, "register"):
         asked |= register_questions(options.pieces)
         fill_register(database, options.pieces, present=_last_id(database, RegisteredPiece))
     print(f"{'p95 in ms':<42} {'elapsed':>8} {'CPU':>8}")

@@ -79,22 +79,20 @@ def find_contradictions(headers: Iterable[InstanceHeader]) -> list[Contradiction
 
 
 def part_with_details(keys: bytes) -> slice:
-    """The part of the keys of an instance that has the birth date and the sex of its patient.
+    """The part of the keys of an instance that tells the birth date and the sex of its patient.
 
-    Instances whose keys have the same bytes there agree on both. If one of the two is missing, the
-    part goes beyond the end: then only the same keys are sure to agree.
+    It begins with the element before these two and ends with the one behind them, since either can
+    be missing. Keys are in the order of their tags, so instances whose keys have the same bytes
+    there agree on both. Without an element behind, the part goes beyond the end: then only keys
+    that are the same are sure to agree.
     """
-    elements = [
-        element
-        for element in scan(keys, 0, len(keys), explicit=True)
-        if element.tag in (_BIRTH_DATE, _SEX)
-    ]
-    if len(elements) < 2:
-        return slice(0, len(keys) + 1)
-    return slice(
-        min(element.start for element in elements),
-        max(element.value + element.length for element in elements),
-    )
+    start = 0
+    for element in scan(keys, 0, len(keys), explicit=True):
+        if element.tag < _BIRTH_DATE:
+            start = element.start
+        elif element.tag > _SEX:
+            return slice(start, element.value + element.length)
+    return slice(0, len(keys) + 1)
 
 
 def count_patients(headers: Iterable[InstanceHeader]) -> int:

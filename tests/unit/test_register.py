@@ -28,6 +28,7 @@ from burnish.values import Actor
 from burnish.vocabulary import PieceState
 from burnish.write.worker import Worker
 from factories import Ground, SampleInstance, instance
+from query_plans import plan_of, remembered_statements
 from scripted_burner import ScriptedBurner
 
 DESK = Actor("cli", "anna")
@@ -310,6 +311,31 @@ def add_pieces(ground: Ground, names: list[str]) -> None:
         for number, name in enumerate(names, 1):
             for term in terms(name):
                 session.add(RegisterTerm(term=term, registered_piece_id=number))
+
+
+@pytest.mark.parametrize(
+    ("criteria", "index"),
+    [
+        (RegisterFilter(), "ended_at"),
+        (RegisterFilter(device="drive1"), "device_ended_at"),
+        (RegisterFilter(outcome="spoiled"), "state_ended_at"),
+        (RegisterFilter(device="drive1", outcome="spoiled"), "device_state_ended_at"),
+        (RegisterFilter(text="anna", device="drive1"), "device_ended_at"),
+    ],
+)
+def test_the_register_goes_back_in_time_through_an_index_alone(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, criteria: RegisterFilter, index: str
+) -> None:
+    monkeypatch.setattr(register, "_FEW", 0)
+    monkeypatch.setattr(register, "_LOOKED_AT", 2)
+    add_pieces(ground, ["Anna"] * 20)
+    with ground.database.reading() as session:
+        with remembered_statements(session) as statements:
+            assert register.entries(session, criteria, limit=2)
+        ordered = [statement for statement in statements if "ended_at DESC" in statement[0]]
+        plans = [plan_of(session, statement) for statement in ordered]
+    by_index = f"registered_piece USING COVERING INDEX ix_registered_piece_{index}"
+    assert any(by_index in step for steps in plans for step in steps), plans
 
 
 def test_words_find_the_newest_pieces_however_frequent_they_are(

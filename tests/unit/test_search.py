@@ -19,6 +19,7 @@ from burnish.request.media_orders import MediaOrder
 from burnish.request.views import to_json
 from burnish.settings import StandingOrderSettings
 from factories import Ground, SampleInstance, instance
+from query_plans import plan_of, remembered_statements
 
 
 def note_studies(ground: Ground) -> None:
@@ -150,6 +151,87 @@ def test_arrivals_are_studies_that_no_request_names_unless_it_was_cancelled(
         operations.cancel(session, request.sop_instance_uid)
         assert len(arrivals.arrivals(session)) == 3
         assert len(arrivals.arrivals(session, limit=2)) == 2
+
+
+def test_an_arrival_counts_only_what_nobody_has_requested_of_it(ground: Ground) -> None:
+    first, second, third = (instance(instance_number=number) for number in (1, 2, 3))
+    ground.store(first, second)
+    ground.store(third, calling_ae_title="CT2")
+    note_studies(ground)
+    with ground.database.reading() as session:
+        (arrival,) = arrivals.arrivals(session)
+    assert arrival.unrequested == 3
+    assert arrival.calling_ae_titles == ("CT2", "MODALITY")
+    ground.create([third])
+    with ground.database.reading() as session:
+        (arrival,) = arrivals.arrivals(session)
+        sizes = session.scalars(
+            select(Instance.size).where(Instance.calling_ae_title == "MODALITY")
+        ).all()
+    assert arrival.study.instances == 3
+    assert arrival.unrequested == 2
+    assert arrival.size == sum(sizes)
+    assert arrival.calling_ae_titles == ("MODALITY",)
+    ground.create([first, second])
+    with ground.database.reading() as session:
+        assert not arrivals.arrivals(session)
+
+
+def test_a_standing_order_does_not_wait_for_what_was_requested_once(ground: Ground) -> None:
+    first, second = (instance(instance_number=number) for number in (1, 2))
+    ground.store(first, second)
+    note_studies(ground)
+    order = StandingOrderSettings(
+        name="us", calling_ae_titles=("MODALITY",), quiet_period=timedelta(minutes=5)
+    )
+    uid = ground.create([first, second])
+    with ground.database.writing() as session:
+        operations.cancel(session, uid)
+    with ground.database.reading() as session:
+        (arrival,) = arrivals.arrivals(session, [order])
+    assert arrival.unrequested == 2
+    assert arrival.standing_order == ""
+
+
+@pytest.mark.parametrize(
+    ("details", "remarks"),
+    [
+        ([("", ""), ("19700101", "F"), ("19700102", "F")], ["2 birth dates"]),
+        ([("19700101", "F"), ("19700101", "M")], ["2 values of Patient's Sex"]),
+        ([("19700101", "F"), ("", ""), ("19700101", "F")], []),
+        ([("", "F"), ("", "M")], ["2 values of Patient's Sex"]),
+        ([("", ""), ("", "")], []),
+    ],
+)
+def test_an_arrival_tells_of_other_birth_dates_and_sexes_whichever_came_first(
+    ground: Ground, details: list[tuple[str, str]], remarks: list[str]
+) -> None:
+    for order in (details, details[::-1]):
+        study = f"1.2.{order is details:d}.7"
+        ground.store(*(instance(birth_date=date, sex=sex, study=study) for date, sex in order))
+    note_studies(ground)
+    with ground.database.reading() as session:
+        listed = arrivals.arrivals(session)
+    assert len(listed) == 2
+    for arrival in listed:
+        assert len(arrival.contradictions) == len(remarks)
+        for contradiction, remark in zip(arrival.contradictions, remarks, strict=True):
+            assert contradiction.endswith(remark)
+
+
+def test_arrivals_read_the_instances_of_each_study_once_by_an_index(ground: Ground) -> None:
+    for study in ("1.2.1", "1.2.2"):
+        ground.store(*(instance(study=study, series=f"{study}.{n}") for n in range(3)))
+    note_studies(ground)
+    with ground.database.reading() as session:
+        with remembered_statements(session) as statements:
+            assert len(arrivals.arrivals(session)) == 2
+        of_instances = [statement for statement in statements if "instance." in statement[0]]
+        assert len(of_instances) == 3  # one instance of each study, then all of one study each
+        for statement in of_instances:
+            steps = plan_of(session, statement)
+            assert any("ix_instance_study (study_instance_uid=?)" in step for step in steps), steps
+            assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP"))], steps
 
 
 def test_an_arrival_tells_when_a_standing_order_makes_a_request_of_it(
