@@ -4,13 +4,19 @@
   // Characters that are read at once: a browser frees short texts without collecting all its garbage.
   const SHARE = 8192;
   const comment = document.firstChild, blocks = [];
+  // The block that is being read; its memory is used for all of them.
+  let block = new Uint16Array(1 << 17), isInBlock = false;
   const numbers = /"([\d ]+)"/.exec(comment.substringData(0, 100))[1];
-  let block = null, length = 0, filling = 0, before = 0;
+  let length = 0, filling = 0, before = 0;
+
+  // Gives up the memory of an array buffer: that of a page which is gone waits for the garbage collector.
+  function freeMemory(buffer) { if (buffer.transfer) buffer.transfer(0); }
 
   function put(code) {
     if (length === block.length) {
       const longer = new Uint16Array(2 * length);
       longer.set(block);
+      freeMemory(block.buffer);
       block = longer;
     }
     block[length++] = code;
@@ -20,9 +26,9 @@
     const text = comment.substringData(start, SHARE);
     for (let index = 0; index < text.length; index++) {
       const code = text.charCodeAt(index);
-      if (!block) {
+      if (!isInBlock) {
         if (before === SLASH && code === STAR) {
-          block = new Uint16Array(1 << 17);
+          isInBlock = true;
           length = 0;
           filling = -1;
         }
@@ -34,7 +40,7 @@
         before = 0;
         if (code === SLASH) {
           blocks.push(block.buffer.slice(0, 2 * length - filling));
-          block = null;
+          isInBlock = false;
         } else {
           put(code < 0x100 ? code - 0x80 : code - 0x100 + 0xd800);
         }
@@ -46,5 +52,6 @@
     }
   }
   comment.data = '';
+  freeMemory(block.buffer);
   parent.postMessage({ pack: numbers, blocks }, '*', blocks);
 })();
