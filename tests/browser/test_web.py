@@ -288,6 +288,24 @@ def test_a_folder_is_uploaded_by_dropping_it_on_the_page(
     assert shown["events"][0]["actor"].startswith("user anna (")
 
 
+def test_a_ticked_study_is_removed_after_its_count_and_a_question(
+    chromium: Browser, site: Site, real_studies: material.RealStudies, tmp_path: Path
+) -> None:
+    chromium.open(f"{site.address}/arrivals")
+    chromium.choose_files("#upload-files", _new_file(tmp_path / "f", real_studies, "Noether^Emmy"))
+    shows(chromium, "Noether, Emmy")
+    chromium.click('[aria-label*="Noether, Emmy"]')
+    press_button(chromium, "Remove those that are ticked")
+    shows(chromium, "1 instance · 1 study · 1 patient")
+    chromium.screenshot(Path("/tmp/parity/removal.png"))
+    press_button(chromium, "Remove", within="main")
+    shows(chromium, "Remove 1 instance? This cannot be undone.")
+    press_button(chromium, "Yes", within="#confirm")
+    chromium.until("location.pathname === '/arrivals'")
+    assert "Noether" not in chromium.evaluate("document.querySelector('main').innerText")
+    assert site.service.cli("instance", "list", "--patient", "Noether")["items"] == []
+
+
 def test_the_name_of_an_uploaded_file_does_not_become_part_of_the_page(
     chromium: Browser, site: Site, tmp_path: Path
 ) -> None:
@@ -448,6 +466,7 @@ def _pages(site: Site) -> list[str]:
         "/devices",
         "/arrivals",
         "/arrivals/disc?study=1&study=2",
+        "/arrivals/removal?study=1&study=2",
         "/register",
         "/peers",
         "/system",

@@ -219,7 +219,7 @@ def test_ticked_studies_are_removed_after_their_count_is_shown(filled: WebGround
     assert 'formaction="/arrivals/removal"' in operator.get("/arrivals").text
     address = f"/arrivals/removal?study={ids['1.2.1']}&study={ids['1.2.3']}"
     page = operator.get(address).text
-    assert "2 instances of 2 studies and 2 patients" in page
+    assert "2 instances · 2 studies · 2 patients" in page
     assert "even_if_needed" not in page
     answer = operator.post("/arrivals/removal", studies=f"{ids['1.2.1']} {ids['1.2.3']}")
     assert answer.headers["HX-Redirect"] == "/arrivals"
