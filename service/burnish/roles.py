@@ -371,23 +371,6 @@ def open_spool(settings: Settings) -> Spool:
 
 
 @contextmanager
-def receiving_corrections(
-    database: Database, spool: Spool
-) -> Iterator[Callable[[WholeInstance], None]]:
-    """Receives corrected instances, whatever `storage.same_uid` says of those that peers send."""
-    receiver = Receiver(database, spool)
-
-    def keep(instance: WholeInstance) -> None:
-        receiver.receive(instance)
-        receiver.index()
-
-    try:
-        yield keep
-    finally:
-        receiver.close()
-
-
-@contextmanager
 def receiving(settings: Settings, database: Database) -> Iterator[Receiver]:
     """Receives what a person brings to this machine, by the rules for what peers send."""
     receiver = Receiver(database, open_spool(settings), same_uid=settings.storage.same_uid)

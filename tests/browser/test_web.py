@@ -297,7 +297,6 @@ def test_a_ticked_study_is_removed_after_its_count_and_a_question(
     chromium.click('[aria-label*="Noether, Emmy"]')
     press_button(chromium, "Remove those that are ticked")
     shows(chromium, "1 instance · 1 study · 1 patient")
-    chromium.screenshot(Path("/tmp/parity/removal.png"))
     press_button(chromium, "Remove", within="main")
     shows(chromium, "Remove 1 instance? This cannot be undone.")
     press_button(chromium, "Yes", within="#confirm")

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from burnish import correction, roles
+from burnish import correction
 from burnish.correction import Correction
 from burnish.db.instance_rows import Selection
 from burnish.db.tables import Instance
 from burnish.errors import InvalidValue, Unknown
 from burnish.receive import Receiver
+from burnish.receive.receiver import receiving_corrections
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_BASELINE, ExecutionStatus
 from factories import Ground, SampleInstance, encapsulated, instance, jpeg_frame
 
@@ -33,7 +34,7 @@ def receive(ground: Ground, *samples: SampleInstance) -> None:
 
 
 def correct(ground: Ground, values: dict[str, str], **selection: Any) -> Correction:
-    with roles.receiving_corrections(ground.database, ground.spool) as keep:
+    with receiving_corrections(ground.database, ground.spool) as keep:
         return correction.correct(
             ground.database, ground.spool, Selection(**selection), values, keep=keep, by=BY
         )

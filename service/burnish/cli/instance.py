@@ -305,6 +305,7 @@ def _correct(
 ) -> None:
     """Show what is to be corrected, ask, and correct it."""
     from burnish import correction, roles
+    from burnish.receive.receiver import receiving_corrections
 
     spool = roles.open_spool(settings)
     planned = correction.describe(database, spool, selection, values)
@@ -314,7 +315,7 @@ def _correct(
         if not yes:
             typer.confirm("Correct them?", abort=True, err=True)
         by = f"{getpass.getuser()}@{platform.node()}, Burnish {__version__}"
-        with roles.receiving_corrections(database, spool) as keep:
+        with receiving_corrections(database, spool) as keep:
             planned = correction.correct(database, spool, selection, values, keep=keep, by=by)
         if not json:
             typer.echo(f"corrected {quantity(planned.instances, 'instance')}")

@@ -14,7 +14,8 @@ stored.
 
 import struct
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from time import time_ns
 from typing import Any, Literal
@@ -322,3 +323,20 @@ def _check_identity(incoming: Incoming, instance_header: InstanceHeader) -> None
         raise Mismatch("Study Instance UID of the data set is missing or not a UID")
     if not _is_known_uid(series):
         raise Mismatch("Series Instance UID of the data set is missing or not a UID")
+
+
+@contextmanager
+def receiving_corrections(
+    database: Database, spool: Spool
+) -> Iterator[Callable[[WholeInstance], None]]:
+    """Receives corrected instances, whatever `storage.same_uid` says of those that peers send."""
+    receiver = Receiver(database, spool)
+
+    def keep(instance: WholeInstance) -> None:
+        receiver.receive(instance)
+        receiver.index()
+
+    try:
+        yield keep
+    finally:
+        receiver.close()

@@ -20,6 +20,7 @@ class Permission(StrEnum):
     DOWNLOAD = "download images and labels"
     OPERATE = "operate devices, and act on many requests"
     REMOVE = "remove instances"
+    CORRECT = "correct instances"
     RECEIVE = "upload and retrieve instances"
     ADMINISTER = "see the configuration, and manage users and tokens"
 
@@ -33,6 +34,7 @@ PERMISSIONS: dict[Permission, Role | None] = {
     Permission.DOWNLOAD: Role.DESK,
     Permission.OPERATE: Role.OPERATOR,
     Permission.REMOVE: Role.OPERATOR,
+    Permission.CORRECT: Role.OPERATOR,
     Permission.RECEIVE: Role.DESK,
     Permission.ADMINISTER: Role.ADMINISTRATOR,
 }

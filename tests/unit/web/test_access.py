@@ -166,6 +166,7 @@ def test_each_permission_needs_the_role_that_the_documentation_names() -> None:
         "RECEIVE": AccountRole.DESK,
         "OPERATE": AccountRole.OPERATOR,
         "REMOVE": AccountRole.OPERATOR,
+        "CORRECT": AccountRole.OPERATOR,
         "ADMINISTER": AccountRole.ADMINISTRATOR,
     }
 
@@ -210,6 +211,7 @@ _PERMISSION_TO_CHANGE = {
     "/instances": "RECEIVE",
     "/instances/{sop_instance_uid}": "REMOVE",
     "/instances/removal": "REMOVE",
+    "/instances/correction": "CORRECT",
     "/devices": "OPERATE",
     "/peers": "OPERATE",
 }

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from burnish import checks, file_meta
 from burnish.db import tallies
+from burnish.receive import Receiver
 from burnish.request import listing
 from burnish.request.views import to_json
 from burnish.values import AccountRole
@@ -320,3 +321,35 @@ def test_instances_are_removed_by_selection_after_a_preview(web: WebGround) -> N
     assert left["sop_instance_uid"] == second.sop_instance_uid
     assert operator.post("/api/v1/instances/removal", json=body).status_code == 404
     assert operator.post("/api/v1/instances/removal", json={}).status_code == 422
+
+
+def test_a_correction_of_the_patient_is_shown_first_and_then_made(web: WebGround) -> None:
+    receiver = Receiver(web.database, web.spool)
+    receiver.receive(instance(study="1.2.1", patient_id="4711").arriving())
+    receiver.receive(instance(study="1.2.2", patient_id="4711").arriving())
+    receiver.close()
+    operator = web.token(AccountRole.OPERATOR)
+    body = {"studies": ["1.2.1"], "patient_id": "4712"}
+    preview = operator.post("/api/v1/instances/correction/preview", json=body).json()
+    assert preview["instances"] == 1
+    assert preview["changes"] == [{"keyword": "PatientID", "new": "4712", "present": {"4711": 1}}]
+    items = operator.get("/api/v1/instances").json()["items"]
+    assert {line["patient_id"] for line in items} == {"4711"}
+    corrected = operator.post("/api/v1/instances/correction", json=body)
+    assert corrected.json() == preview
+    items = operator.get("/api/v1/instances").json()["items"]
+    assert {line["study_instance_uid"]: line["patient_id"] for line in items} == {
+        "1.2.1": "4712",
+        "1.2.2": "4711",
+    }
+    again = operator.post("/api/v1/instances/correction", json=body).json()
+    assert (again["instances"], again["unchanged"]) == (0, 1)
+
+
+def test_a_correction_without_a_selection_or_a_value_is_refused(web: WebGround) -> None:
+    operator = web.token(AccountRole.OPERATOR)
+    for body in ({"patient_id": "1"}, {"studies": ["1.2.1"]}, {"studies": ["1"], "sex": "X"}):
+        assert operator.post("/api/v1/instances/correction", json=body).status_code == 422
+    desk = web.token(AccountRole.DESK)
+    body = {"studies": ["1.2.1"], "sex": "F"}
+    assert desk.post("/api/v1/instances/correction", json=body).status_code == 403

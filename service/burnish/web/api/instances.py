@@ -1,4 +1,4 @@
-"""Surface: `/api/v1/instances`: received instances: list, show, upload, remove."""
+"""Surface: `/api/v1/instances`: received instances: list, show, upload, correct, remove."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,11 +7,13 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 from starlette.requests import ClientDisconnect
 
-from burnish import removal
+from burnish import __version__, correction, removal
+from burnish.correction import Correction
 from burnish.db import instance_events
 from burnish.db.instance_events import InstanceEventLine
 from burnish.db.instance_rows import Selection
 from burnish.errors import MissingValue
+from burnish.receive.receiver import receiving_corrections
 from burnish.removal import Removal
 from burnish.request import instance_listing
 from burnish.request.instance_listing import InstanceFilter, InstanceLine, MediumLine
@@ -50,6 +52,28 @@ class RemovalBody(SelectionBody):
         default=False,
         description="Also instances that an open request needs, or that a peer was promised.",
     )
+
+
+class CorrectionBody(SelectionBody):
+    """The instances to correct, and what is right; what is left out stays as it is."""
+
+    patient_id: str = Field(default="", max_length=64)
+    patient_name: str = Field(default="", max_length=200, description="Family^Given.")
+    birth_date: str = Field(default="", max_length=8, description="YYYYMMDD.")
+    sex: str = Field(default="", max_length=1, description="M, F or O.")
+
+    def values(self) -> dict[str, str]:
+        """The right values by keyword; raises MissingValue if the body has none."""
+        values = {
+            "PatientID": self.patient_id,
+            "PatientName": self.patient_name,
+            "PatientBirthDate": self.birth_date,
+            "PatientSex": self.sex,
+        }
+        values = {keyword: value for keyword, value in values.items() if value}
+        if not values:
+            raise MissingValue("name what is right: patient_id, patient_name, birth_date or sex")
+        return values
 
 
 @router.get(
@@ -212,3 +236,42 @@ def remove_instances(request: Request, body: RemovalBody) -> Response:
         actor=actor_of(request),
     )
     return answer(request, removed)
+
+
+@router.post(
+    "/correction/preview",
+    dependencies=[needs(Permission.CORRECT)],
+    summary="Show what a correction would change",
+    responses=documented(schema_of(Correction), 404, text="What would be changed."),
+)
+def preview_correction(request: Request, body: CorrectionBody) -> Response:
+    """The present values and how many instances have them. Each selected instance is read."""
+    context = context_of(request)
+    planned = correction.describe(context.database, context.spool, body.selection(), body.values())
+    return answer(request, planned)
+
+
+@router.post(
+    "/correction",
+    dependencies=[needs(Permission.CORRECT)],
+    summary="Correct what instances say of their patient",
+    responses=documented(schema_of(Correction), 404, text="What was changed."),
+)
+def correct_instances(request: Request, body: CorrectionBody) -> Response:
+    """Give the selected instances these values; later media have the correction.
+
+    The corrected instances are newer content, with an Original Attributes Sequence that says what
+    was changed, when, and by whom. An instance that cannot be corrected is in `failed`.
+    """
+    context = context_of(request)
+    actor = actor_of(request)
+    with receiving_corrections(context.database, context.spool) as keep:
+        corrected = correction.correct(
+            context.database,
+            context.spool,
+            body.selection(),
+            body.values(),
+            keep=keep,
+            by=f"{actor.kind} {actor.name}, Burnish {__version__}",
+        )
+    return answer(request, corrected)
