@@ -10,9 +10,9 @@ from burnish import cli
 
 #: Commands that answer nothing, and what they do instead.
 _WITHOUT = {
-    "serve": "runs; its log is JSON if the configuration says so",
-    "demo": "shows the service to a person",
-    "conformance": "prints a document",
+    "serve": "It runs until it is stopped and writes a log, as JSON with `log.format`.",
+    "demo": "It shows the service to a person, and the requests that it makes are listed by REST.",
+    "conformance": "It prints a document in Markdown, HTML or PDF.",
 }
 
 
