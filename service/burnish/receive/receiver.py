@@ -312,9 +312,9 @@ def _check_identity(incoming: Incoming, instance_header: InstanceHeader) -> None
     An instance of a patient also needs a study and a series.
     """
     if instance_header.sop_class_uid != incoming.sop_class_uid:
-        raise Mismatch("SOP Class UID of the data set is not that of the command")
+        raise Mismatch("SOP Class UID of the data set is not the announced one")
     if instance_header.sop_instance_uid != incoming.sop_instance_uid:
-        raise Mismatch("SOP Instance UID of the data set is not that of the command")
+        raise Mismatch("SOP Instance UID of the data set is not the announced one")
     study = instance_header.study_instance_uid
     series = instance_header.series_instance_uid
     if instance_header.directory_record_type in ROOT_TYPES and not study and not series:

@@ -50,11 +50,11 @@ FAILURES = {
         "make a new request with the right SOP Class",
     ),
     FailureReason.MISSING_ATTRIBUTE: (
-        "the instance lacks an attribute that the directory needs",
+        "the instance lacks an attribute that the directory or its pixels need",
         "correct the instance at its source and send it again",
     ),
     FailureReason.MISSING_ATTRIBUTE_VALUE: (
-        "an attribute that the directory needs has no value",
+        "an attribute that the directory or the pixels need has no value",
         "correct the instance at its source and send it again",
     ),
     FailureReason.SOP_CLASS_NOT_SUPPORTED: (

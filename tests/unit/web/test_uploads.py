@@ -96,7 +96,7 @@ def test_what_c_store_refuses_is_refused_with_the_same_words(
         unknown + other.data_set: "the transfer syntax of the file is none that media can have",
         whole[:150]: "the file ends within its File Meta Information",
         _of_class(whole, "1.2.840.10008.1.1"): "the SOP Class of the file is none that is received",
-        head + other.data_set: "SOP Instance UID of the data set is not that of the command",
+        head + other.data_set: "SOP Instance UID of the data set is not the announced one",
     }
     for content, reason in refused.items():
         status, facts = _put(anna, content)
