@@ -1,6 +1,5 @@
 """`burnish rates`: the counts of the last hours and days."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,17 +14,7 @@ from unit.cli.conftest import Run
 _NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
 _SINCE = ("--since", "2026-11-20T00:00:00+00:00")
 
-
-@pytest.fixture(autouse=True)
-def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The time zone of the tests."""
-    import time
-
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("berlin")
 
 
 @pytest.fixture
