@@ -77,6 +77,11 @@ def made_by_order(service: Service, study: str, count: int = 1) -> list[int]:
     return [row["id"] for row in oracles.rows(service, query, study)]
 
 
+def events_of(service: Service, number: int) -> list[str]:
+    shown = service.cli("request", "show", f"R{number:06d}")
+    return [event["event"] for event in shown["events"]]
+
+
 def requested(service: Service, study: str) -> int:
     created = service.cli("request", "create", "--study", study, "--several-patients", "--initiate")
     return int(created["short_id"].removeprefix("R"))
@@ -162,8 +167,7 @@ def test_a_standing_order_makes_media_of_corrected_instances_again(
         [path] = files_on(image, tmp_path / name)
         assert f"(0010,0010) PN [{name}]" in oracles.dcmdump(path)
         assert f"PN [{name}]" in oracles.dcmdump(tmp_path / name / "DICOMDIR")
-    events = burnish.cli("request", "show", f"R{first:06d}")["events"]
-    assert "REPLACED" in [event["event"] for event in events]
+    wait_until(lambda: "REPLACED" in events_of(burnish, first), what="the first request is told")
 
 
 def test_damaged_images_are_kept_and_told_if_the_site_says_so(
