@@ -156,7 +156,7 @@ def measure(session: Session, settings: Settings) -> Measures:
             paused[name], silent[name] = bool(count), bool(amount)
             devices[name] = label == ExecutionStatusInfo.NORMAL and not count and not amount
         elif kind == "sign of life":
-            is_silent = now - _utc(at) > settings.notify.silent_after
+            is_silent = signs_of_life.is_silent(_utc(at), settings.notify.silent_after)
         elif kind in by_name:
             by_name[kind][name] = count
         elif kind in ("notice", "waiting", "failing"):

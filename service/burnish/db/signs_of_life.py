@@ -35,13 +35,18 @@ def give(session: Session) -> None:
     session.merge(SignOfLife(role=_SCHEDULER, at=datetime.now(UTC)))
 
 
+def is_silent(last_sign_at: datetime, silent_after: timedelta) -> bool:
+    """Whether the last sign of life is older than `silent_after`."""
+    return datetime.now(UTC) - last_sign_at > silent_after
+
+
 def scheduler_silence(session: Session, silent_after: timedelta) -> SchedulerSilence | None:
     """Whether the scheduler has given no sign of life for longer than `silent_after`.
 
     None also if there never was a scheduler.
     """
     row = session.get(SignOfLife, _SCHEDULER)
-    if row is None or datetime.now(UTC) - row.at <= silent_after:
+    if row is None or not is_silent(row.at, silent_after):
         return None
     return SchedulerSilence(
         row.at,

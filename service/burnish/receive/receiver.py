@@ -177,11 +177,8 @@ class Receiver:
         incoming.release()
         if self._first_counts:
             self._wait_for_verdict(arrival)
-        fault = arrival.row.shared.fault
-        if fault:
-            fault = instance_faults.known(fault)
-            if fault:
-                self._log_fault(arrival.row.columns(), fault)
+        if fault := instance_faults.known(arrival.row.shared.fault):
+            self._log_fault(arrival.row.columns(), fault)
 
     def _log_fault(self, row: dict[str, Any], fault: str) -> None:
         fields = {

@@ -31,11 +31,12 @@ function maskAmong(masks, frame) {
 function subtractedFrame(viewport, original, { mask, ofMask, contrast }) {
   const known = viewport.subtraction, instance = viewport.presentation;
   if (known && known.original === original && known.mask === mask && known.instance === instance) return known;
-  const frame = Object.assign(Object.create(presentedFrame(viewport, original)), { slope: 1, intercept: 0, modality_lut: undefined, unit: undefined });
+  const rescaled = presentedFrame(viewport, original);
+  const frame = Object.assign(Object.create(rescaled), { slope: 1, intercept: 0, modality_lut: undefined, unit: undefined });
   const ready = () => viewport.redraw(), needed = [...contrast, ...ofMask];
   const missing = needed.filter(part => !pixels.get(part));
   for (const part of missing) if (pixels.canLoad(part) && !pixels.loading.has(part)) pixels.load(part).then(ready);
-  const rescaled = presentedFrame(viewport, original), tables = tablesOf(rescaled, {}, ready);
+  const tables = tablesOf(rescaled, {}, ready);
   if (missing.length || !tables.complete) return { frame, block: null };
   const mean = frames => meanOf(frames, rescaled, tables);
   const isSame = known && known.mask === mask && known.instance === instance && known.ofMask.every((part, index) => part === ofMask[index]);

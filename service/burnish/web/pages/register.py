@@ -2,9 +2,9 @@
 
 from collections.abc import Hashable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from burnish import register
@@ -22,20 +22,24 @@ router = APIRouter()
 _PAGE = 50
 
 
+def _read_asked(
+    q: str = "", outcome: str = "", device: str = "", since: str = "", until: str = ""
+) -> dict[str, str]:
+    """The fields of the search form."""
+    return {"q": q, "outcome": outcome, "device": device, "since": since, "until": until}
+
+
+_Asked = Annotated[dict[str, str], Depends(_read_asked)]
+
+
 @router.get("/register", dependencies=[needs(Permission.SEE)])
 def show_register(
     request: Request,
-    *,
-    q: str = "",
-    outcome: str = "",
-    device: str = "",
-    since: str = "",
-    until: str = "",
+    asked: _Asked,
     before: str = "",
 ) -> Response:
     """The newest pieces, or those that are asked for."""
     context = context_of(request)
-    asked = {"q": q, "outcome": outcome, "device": device, "since": since, "until": until}
     sees_patients = context.rendering.audience(request).sees_patients
     return context.rendering.page(
         request,
@@ -49,17 +53,11 @@ def show_register(
 @router.get("/live/register", dependencies=[needs(Permission.SEE)])
 async def live_register(
     request: Request,
-    *,
-    q: str = "",
-    outcome: str = "",
-    device: str = "",
-    since: str = "",
-    until: str = "",
+    asked: _Asked,
     before: str = "",
     last_event_id: str = Header(""),
 ) -> StreamingResponse:
     """The pieces that the page shows, again after each change of the register."""
-    asked = {"q": q, "outcome": outcome, "device": device, "since": since, "until": until}
     topic = Topic(
         "register_content.html",
         _fingerprint,
