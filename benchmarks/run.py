@@ -2,7 +2,7 @@
 
 python benchmarks/run.py            # about 25 minutes on two cores
 python benchmarks/run.py --quick    # a few minutes, to see that everything works
-python benchmarks/run.py --only receive durable    # these parts, beside fewer servers
+python benchmarks/run.py --only receive durable    # these parts
 """
 
 from __future__ import annotations
@@ -35,22 +35,9 @@ from servers import KINDS, Kind
 from workloads import WORKLOADS, cache_directory
 
 _RESULTS = Path(__file__).resolve().parent / "results"
-_NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "pynetdicom")
-_FLOORS = ("c", "python", "python-log")
-_DURABLE = (
-    "burnish-full",
-    "orthanc",
-    "orthanc-nosync",
-    "storescp-b",
-    "c-full",
-    "c-log",
-    "python-sync",
-)
-_LARGE = ("burnish", "storescp-b", "orthanc")
-#: The servers of these parts when only some parts are run.
-_FEWER = ("burnish", "storescp-b", "python-log")
-_FEWER_DURABLE = ("burnish-full", "orthanc", "storescp-b", "c-log", "python-sync")
-_FEWER_LARGE = ("burnish", "storescp-b")
+_PAGE_CACHE = ("burnish", "storescp-b", "c", "python-log")
+_DURABLE = ("burnish-full", "orthanc", "storescp-b", "c-log", "python-sync")
+_LARGE = ("burnish", "storescp-b")
 #: The servers that receive while another program writes to the same disk.
 _BESIDE_WRITING = ("burnish-full", "c-log")
 _TLS = ("burnish-tls", "storescp-b-tls")
@@ -76,18 +63,15 @@ class Scale:
     set_up: int
     growth: tuple[int, ...]
     rows: int
-    servers: tuple[str, ...] = (*_NODELAY, *_FLOORS)
-    durable_servers: tuple[str, ...] = _DURABLE
-    large_servers: tuple[str, ...] = _LARGE
     media_tools: tuple[str, ...] = (*media.SERVERS, *media.PIPELINES)
 
 
 FULL = Scale(
-    minutes=28,
-    rounds=3,
-    receive={"W1": 300, "W2": 2000, "W3": 4},
+    minutes=29,
+    rounds=5,
+    receive={"W1": 400, "W2": 4000, "W3": 12},
     associations=(1, 2, 4, 8),
-    durable={"W1": 150, "W2": 800},
+    durable={"W1": 200, "W2": 2000},
     nagle={"W1": 60, "W2": 60},
     media=(("W1", 500), ("W2", 2000), ("W1", 2000), ("W2", 20000), ("W2", 60000), ("W1", 8000)),
     planning=(1000, 5000, 20000, 50000),
@@ -118,18 +102,8 @@ QUICK = Scale(
 )
 
 
-#: For a few parts: more instances and more time for each of them.
-SOME = replace(
-    FULL,
-    associations=(1, 2, 4, 8),
-    receive={"W1": 400, "W2": 4000, "W3": 4},
-    durable={"W1": 200, "W2": 2000},
-    media=(("W1", 2000),),
-    servers=_FEWER,
-    durable_servers=_FEWER_DURABLE,
-    large_servers=_FEWER_LARGE,
-    media_tools=("burnish", "cat"),
-)
+#: For a few parts: media alone have fewer tools and sizes.
+SOME = replace(FULL, media=(("W1", 2000),), media_tools=("burnish", "cat"))
 
 
 def within(minutes: float) -> Scale:
@@ -255,12 +229,13 @@ def receive_os(report: Report, scale: Scale, storage: Path, until: float) -> Non
     _receiving(
         report,
         "Receive, page cache: instances/s (server CPU, ms each)",
-        kinds=_available(scale.servers),
+        kinds=_available(_PAGE_CACHE),
         counts={name: scale.receive[name] for name in ("W1", "W2")},
         associations=scale.associations,
         storage=storage,
         rounds=scale.rounds,
         until=until,
+        compared=("python-log", "storescp-b"),
     )
 
 
@@ -268,7 +243,7 @@ def receive_large(report: Report, scale: Scale, storage: Path) -> None:
     _receiving(
         report,
         "W3: MB/s (peak of memory above idle)",
-        kinds=_available(scale.large_servers),
+        kinds=_available(_LARGE),
         counts={"W3": scale.receive["W3"]},
         associations=(1, 2),
         storage=storage,
@@ -281,7 +256,7 @@ def receive_durable(report: Report, scale: Scale, storage: Path, until: float) -
     _receiving(
         report,
         "Receive on a disk: instances/s (server CPU, ms each)",
-        kinds=_available(scale.durable_servers),
+        kinds=_available(_DURABLE),
         counts=scale.durable,
         associations=scale.associations,
         storage=storage,
@@ -370,7 +345,7 @@ def receive_tls(report: Report, scale: Scale, storage: Path) -> None:
         report,
         "Over TLS: instances/s (server CPU, ms each)",
         kinds=_available(_TLS),
-        counts=scale.durable,
+        counts={name: scale.receive[name] for name in ("W1", "W2")},
         associations=tuple(several for several in scale.associations if several <= 4),
         storage=storage,
         rounds=scale.rounds,
@@ -384,7 +359,7 @@ def make_media(report: Report, scale: Scale, storage: Path, deadline: float) -> 
         if time.monotonic() > deadline:
             break
         done.append(f"{name} {count}")
-        rounds = scale.rounds if count <= 2000 else 1
+        rounds = min(3, scale.rounds) if count <= 2000 else 1
         results |= media.compare(
             [(WORKLOADS[name], count)], storage, rounds=rounds, tools=scale.media_tools
         )
@@ -578,7 +553,6 @@ def run(scale: Scale, storage: Path, disk: Path, only: Sequence[str] = ()) -> Re
     started = time.monotonic()
     end = started + scale.minutes * 60
     minute = scale.minutes * 60 / FULL.minutes
-    longest = (6 if only else 4) * minute
     # short parts come first; long ones get a time limit
     parts: list[tuple[str, Callable[[], None]]] = [
         ("nagle", lambda: receive_nagle(report, scale, storage)),
@@ -588,8 +562,8 @@ def run(scale: Scale, storage: Path, disk: Path, only: Sequence[str] = ()) -> Re
         ("idle", lambda: stay_idle(report, scale, storage)),
         ("planning", lambda: plan(report, scale, storage)),
         ("n-get", lambda: get_under_load(report, scale, storage)),
-        ("receive", lambda: receive_os(report, scale, storage, time.monotonic() + 7 * minute)),
-        ("durable", lambda: receive_durable(report, scale, disk, time.monotonic() + longest)),
+        ("receive", lambda: receive_os(report, scale, storage, time.monotonic() + 5 * minute)),
+        ("durable", lambda: receive_durable(report, scale, disk, time.monotonic() + 8 * minute)),
         ("beside", lambda: receive_beside_writing(report, scale, disk)),
         ("growth", lambda: grow(report, scale, storage)),
         ("media", lambda: make_media(report, scale, storage, end)),
@@ -645,7 +619,7 @@ def main() -> None:
         nargs="+",
         choices=PARTS,
         default=[],
-        help="these parts alone, beside fewer servers; other parts keep their results",
+        help="these parts alone; other parts keep their results",
     )
     parser.add_argument(
         "--minutes",
