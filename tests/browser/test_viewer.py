@@ -301,6 +301,48 @@ def test_presets_are_chosen_by_keys_and_from_the_list(view: View) -> None:
     viewer.assert_shows(windowed(volume[20], volume[20].pixel_array, 480, 2500))
 
 
+def test_images_without_a_common_scale_have_presets_by_their_own_values(view: View) -> None:
+    values = np.full((64, 64), 1000, np.uint16)
+    values[:32] = 200
+    values[0, :8] = 4000
+    viewer = view(
+        material.image(
+            material.MR, "MR", "Knee", values, BitsStored=12, WindowCenter="600", WindowWidth="500"
+        )
+    )
+    viewer.until_true_values()
+    labels = viewer.browser.evaluate(
+        "[...document.querySelectorAll('.presets option')].map(option => option.textContent)"
+    )
+    assert labels == [
+        "As stored  [1]",
+        "Automatic  [2]",
+        "More contrast  [3]",
+        "Less contrast  [4]",
+        "All values  [5]",
+    ]
+    for key, window in (
+        ("2", "C 600  W 800"),
+        ("3", "C 600  W 300"),
+        ("4", "C 600  W 850"),
+        ("5", "C 2100  W 3800"),
+        ("1", "C 600  W 500"),
+    ):
+        viewer.browser.press(key)
+        viewer.until_shown("bottom-right", window)
+
+
+def test_pet_has_windows_and_values_of_its_uptake(view: View) -> None:
+    values = np.full((64, 64), 800, np.uint16)
+    series = {"Units": "GML", "RescaleSlope": "0.01", "RescaleIntercept": "0"}
+    viewer = view(material.image(material.PET, "PT", "PET", values, BitsStored=16, **series))
+    viewer.until_true_values()
+    viewer.browser.press("2")
+    viewer.until_shown("bottom-right", "C 2.5  W 5")
+    viewer.browser.move(*viewer.centre())
+    viewer.until_shown("bottom-left", "8 GML  SUV 8")
+
+
 def test_the_value_under_the_pointer_is_that_of_the_image(view: View) -> None:
     volume = material.ct_volume()
     viewer = view(*volume)
@@ -422,6 +464,38 @@ def test_ultrasound_is_measured_inside_its_regions(view: View) -> None:
     assert viewer.browser.evaluate("document.querySelector('.announcement').textContent") == "50 mm"
 
 
+def test_an_angle_within_a_region_has_its_scale(view: View) -> None:
+    """Pixels of the region are twice as wide as high; across regions an angle means nothing."""
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    regions = []
+    for left in (0, 150):
+        region = Dataset()
+        region.RegionLocationMinX0, region.RegionLocationMinY0 = left, 0
+        region.RegionLocationMaxX1, region.RegionLocationMaxY1 = left + 149, 299
+        region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+        region.PhysicalDeltaX, region.PhysicalDeltaY = 0.1, 0.05
+        regions.append(region)
+    pixels = material.noise(300, 300, 3, high=256, dtype=np.uint8)
+    viewer = view(
+        material.image(
+            material.US, "US", "Liver", pixels, SequenceOfUltrasoundRegions=Sequence(regions)
+        )
+    )
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    x, y = viewer.centre()
+    viewer.browser.press("a")
+    announcement = "document.querySelector('.announcement').textContent"
+    for point in ((x - 20, y), (x - 100, y), (x - 60, y - 80)):
+        viewer.browser.drag([point])
+    viewer.browser.until(f"{announcement} === '45°'")
+    for point in ((x + 100, y), (x - 100, y + 50), (x - 60, y - 120)):
+        viewer.browser.drag([point])
+    viewer.browser.until(f"{announcement}.includes('no size is known')")
+
+
 def test_a_measure_is_moved_and_deleted(view: View) -> None:
     viewer = view(*material.ct_volume())
     viewer.until_true_values()
@@ -509,9 +583,9 @@ def test_four_views_do_not_bring_back_another_patient(view: View) -> None:
     viewer = view(*first, *second)
     viewer.until_true_values()
     viewer.browser.press("m")
-    viewer.until_shown("top-left", "Doe, Jane", number=3)
+    viewer.until_shown("top-left", "Jane Doe", number=3)
     viewer.open("Of another")
-    viewer.until_shown("top-left", "Roe, Richard")
+    viewer.until_shown("top-left", "Richard Roe")
     viewer.browser.click("[data-action=arrange_four]")
     viewer.browser.until(f"!{viewport(3)}.hidden")
     viewer.until_shown("message", "Choose a series", number=3)
@@ -604,6 +678,32 @@ def test_no_text_runs_into_the_letters(view: View, arrangement: str) -> None:
         a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top));
     })()""")
     assert apart
+
+
+def test_names_and_dates_are_written_as_on_the_pages(view: View) -> None:
+    values = {"PatientName": "Yamada^Tarou=山田^太郎", "ImageLaterality": "U"}
+    viewer = view(material.image(material.CR, "CR", "CR", material.noise(64, 64), **values))
+    viewer.until_true_values()
+    assert viewer.text("top-left").split("\n") == [
+        "Tarou Yamada (山田 太郎)",
+        "P1  3 February 1970  female",
+    ]
+    assert "31 January 2024 10:15" in viewer.text("top-right")
+    assert viewer.text("bottom-left").split("\n") == ["CR", "Image 1 / 1"]
+    viewer.browser.evaluate(
+        "(select => { select.value = 'ja'; select.dispatchEvent(new Event('change')); return 1; })"
+        "(document.querySelector('.languages'))"
+    )
+    viewer.until_shown("top-left", "山田 太郎 (Yamada Tarou)")
+    viewer.until_shown("top-right", "2024年1月31日 10:15")
+    viewer.browser.evaluate("(localStorage.clear(), 1)")
+
+
+def test_an_image_without_a_name_says_so(view: View) -> None:
+    values = {"PatientName": "", "ImageLaterality": "L", "ViewPosition": "AP"}
+    viewer = view(material.image(material.CR, "CR", "Knee", material.noise(64, 64), **values))
+    assert viewer.text("top-left").split("\n")[0] == "No name"
+    assert viewer.text("top-left").split("\n")[2] == "L AP"
 
 
 def test_letters_turn_with_the_image(view: View) -> None:
@@ -1104,6 +1204,21 @@ def test_a_printed_page_has_the_images_and_says_whose_they_are(view: View, tmp_p
     # the image with its dark surroundings covers a good part of white paper
     assert (cells < 100).mean() > 0.1
     assert (cells > 250).mean() > 0.1
+
+
+def test_two_views_are_side_by_side_on_paper(view: View, tmp_path: Path) -> None:
+    viewer = view(*material.ct_volume(), *material.thick_slices())
+    viewer.until_true_values()
+    viewer.browser.click("[data-action=arrange_two]")
+    viewer.until_shown("bottom-left", "Thick slices", number=1)
+    paper = tmp_path / "paper.pdf"
+    paper.write_bytes(viewer.browser.printed())
+    words = subprocess.run(
+        ["pdftotext", "-bbox", paper, "-"], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    tops = [float(top) for top in re.findall(r'yMin="([\d.]+)"[^>]*>(?:Volume|Thick)<', words)]
+    assert len(tops) >= 2
+    assert max(tops) - min(tops) < 20
 
 
 @pytest.mark.parametrize("pixels", [PackedPixels.LOSSLESS, PackedPixels.NONE])

@@ -31,7 +31,7 @@ Paths are relative to the root of the volume, with `/`. The packs of a series wi
     pictures        [a picture of each frame: n for IHE_PDI/S000000N/I000000n.JPG, or a path, or 0]
     rows, columns, frames, bits, signed, number, date, time, location, details, lossy (ratio or 0)
     photometric     MONOCHROME1, MONOCHROME2, RGB, or PALETTE (numbers that a palette makes colours)
-    slope, intercept, unit, modality_lut [extra, first value]
+    slope, intercept, unit, modality_lut [extra, first value], suv (what values of PET times it are)
     windows [[centre, width, name]], function (LINEAR_EXACT, SIGMOID)
     voi_luts [[extra, first value, bits, name]], default_window [centre, width]
     palette         [extra with three tables of 8 bits in its rows, first value]
@@ -57,7 +57,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from burnish.content import pixel_packs, viewer_description, viewer_objects
+from burnish.content import documents, pixel_packs, viewer_description, viewer_objects
 from burnish.content.viewer_description import Description
 
 #: Values of the auto window leave out this share of the pixels at each end, in percent.
@@ -193,7 +193,7 @@ def _describe(data_set: Any) -> tuple[Description, list[Any]]:
         description |= viewer_objects.presentation_state(data_set, extras)
     elif sop_class == _KEY_OBJECT_SELECTION:
         description |= viewer_objects.key_objects(data_set)
-    elif "Rows" in data_set and "Columns" in data_set:
+    elif "Rows" in data_set and "Columns" in data_set and not documents.is_document(data_set):
         description |= viewer_description.image(data_set, extras)
         if sop_class in _SEGMENTATION:
             description |= viewer_objects.segments(data_set)

@@ -6,6 +6,7 @@ poor data set still gives a picture; the viewer then says what it cannot do (mea
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from burnish.content import instance_reader
@@ -14,6 +15,8 @@ from burnish.content.frame_display import LookupTable
 Description = dict[str, Any]
 
 _PET = "1.2.840.10008.5.1.4.1.1.128"
+#: Seconds from an injection to its PET scan, at most.
+_LONGEST_WAIT = 24 * 3600
 
 #: Physical units of an ultrasound region (PS3.3 C.8.5.5.1.15) that the viewer measures in.
 _CENTIMETRES = 3
@@ -96,6 +99,7 @@ def rescale(data_set: Any) -> Description:
     unit = str(data_set.get("RescaleType") or "")
     if str(data_set.get("SOPClassUID", "")) == _PET:
         unit = str(data_set.get("Units") or "")
+        _put(values, "suv", _uptake_factor(data_set))
     elif str(data_set.get("Modality", "")) == "CT" and "intercept" in values:
         unit = unit or "HU"
     scaling = _number(data_set.get("DoseGridScaling"))
@@ -104,6 +108,65 @@ def rescale(data_set: Any) -> Description:
         unit = {"GY": "Gy"}.get(unit, unit)
     _put(values, "unit", "" if unit == "US" else unit)
     return values
+
+
+def _uptake_factor(data_set: Any) -> float | None:
+    """What turns the values of a PET image into Standardized Uptake Values by body weight.
+
+    Values in Bq/ml are divided by the dose for each gram, decayed to the time for which they are
+    corrected (PS3.3 C.8.9.1.1.2, C.8.9.2). None where the image does not say all of that.
+    """
+    units = str(data_set.get("Units") or "")
+    if units == "GML":
+        return 1.0
+    corrections = texts(data_set.get("CorrectedImage"))
+    radiopharmaceuticals = data_set.get("RadiopharmaceuticalInformationSequence") or []
+    if (
+        units != "BQML"
+        or not {"ATTN", "DECY"} <= set(corrections)
+        or len(radiopharmaceuticals) != 1
+    ):
+        return None
+    (drug,) = radiopharmaceuticals
+    weight = _number(data_set.get("PatientWeight"))
+    dose = _number(drug.get("RadionuclideTotalDose"))
+    half_life = _number(drug.get("RadionuclideHalfLife"))
+    if not weight or not dose or not half_life or min(weight, dose, half_life) <= 0:
+        return None
+    reference = str(data_set.get("DecayCorrection") or "")
+    seconds: float | None = None
+    if reference == "ADMIN":
+        seconds = 0
+    elif reference == "START":
+        seconds = _seconds_since_injection(data_set, drug)
+    if seconds is None:
+        return None
+    return float(f"{weight * 1000 / (dose * 0.5 ** (seconds / half_life)):.6g}")
+
+
+def _seconds_since_injection(data_set: Any, drug: Any) -> float | None:
+    """From the injection to the start of the scan; None where that is not known, or not likely."""
+    start = f"{data_set.get('SeriesDate') or ''}{data_set.get('SeriesTime') or ''}"
+    acquisition = f"{data_set.get('AcquisitionDate') or ''}{data_set.get('AcquisitionTime') or ''}"
+    injection = str(drug.get("RadiopharmaceuticalStartDateTime") or "")
+    if not injection:
+        injection = f"{start[:8]}{drug.get('RadiopharmaceuticalStartTime') or ''}"
+    moments = [_moment(text) for text in (injection, start, acquisition)]
+    injected, started, acquired = moments
+    if injected is None or started is None:
+        return None
+    if acquired is not None and acquired < started:
+        return None  # the series was made anew, and its time is not that of the scan
+    seconds = (started - injected).total_seconds()
+    return seconds if 0 <= seconds <= _LONGEST_WAIT else None
+
+
+def _moment(text: str) -> datetime | None:
+    """The time of a date and time (DT) without its zone; None for one that is not complete."""
+    try:
+        return datetime.strptime(text[:14], "%Y%m%d%H%M%S")  # noqa: DTZ007
+    except ValueError:
+        return None
 
 
 def windows(data_set: Any) -> Description:

@@ -203,7 +203,9 @@ def viewer_program() -> tuple[ContentFile, ...]:
     texts = {}
     for code in LANGUAGES:
         language = catalogue(code)
-        texts[code] = ViewerTexts(language.native_name, language.direction, language.viewer)
+        texts[code] = ViewerTexts(
+            language.native_name, language.direction, language.viewer, language.forms
+        )
     files = viewer.program_files(texts)
     return tuple(ContentFile(name.replace("/", "\\"), (data,)) for name, data in files.items())
 
@@ -279,9 +281,14 @@ def _viewed_instances(series: SeriesOutline) -> Iterator[ViewedInstance]:
 
 
 def _viewed_document(series: SeriesOutline, document: ShownDocument) -> ViewedDocument:
-    instance = document.rendition.instance
+    rendition = document.rendition
+    instance = rendition.instance
+    path = f"{FOLDER}/{series.folder}/{document.name}"
+    for position, file in enumerate(rendition.documents):
+        if file.extension == "MP4":
+            path = document_file_name(series, document, position).replace("\\", "/")
     return ViewedDocument(
         instance.title or instance.series_description or instance.modality,
         instance.modality,
-        f"{FOLDER}/{series.folder}/{document.name}",
+        path,
     )

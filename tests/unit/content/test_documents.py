@@ -1,5 +1,6 @@
 """Documents on media: whole, valid and safe pages; files as they were; DCMTK finds nothing more."""
 
+import json
 import re
 import subprocess
 from dataclasses import replace
@@ -55,20 +56,28 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def disc(sources: Path, target: Path, audience: str, language: str = "en") -> Path:
+def disc(
+    sources: Path,
+    target: Path,
+    audience: str,
+    language: str = "en",
+    *,
+    profile: str = "STD-GEN-CD",
+    medium: str = "CD",
+    viewer: bool = False,
+) -> Path:
     """The files of a medium with everything in a folder."""
     terms = content_terms(
         ContentSettings(language=language),
         IncludeNonDICOMObjects(audience),
-        display_application=False,
+        display_application=viewer,
     )
-    profile = OFFERED["STD-GEN-CD"]
-    options = BuildOptions(profile, MEDIA["CD"], None, "DOCUMENTS", split=False)
+    options = BuildOptions(OFFERED[profile], MEDIA[medium], None, "DOCUMENTS", split=False)
     result = build([sources], target, replace(options, content=terms), lambda *_: None)
     (volume,) = result.built
     assert volume.report.faults == ()
     assert volume.report.instances == len(list(sources.iterdir()))
-    return oracles.extract_with_xorriso(volume.image, target / "disc")
+    return oracles.extract(volume.image, target / "disc")
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +282,27 @@ def test_the_mp4_file_of_a_video_is_as_it_was(tmp_path: Path) -> None:
     assert read_blob(tmp_path, file.content) == MP4
     assert video.fault == ""
     assert not video.pictures
+
+
+def test_the_viewer_opens_the_mp4_file_of_a_video(tmp_path: Path) -> None:
+    """A video has no frames that the viewer could show as images."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    document_sources.video(folder / "video", MP4)
+    root = disc(
+        folder,
+        tmp_path / "out",
+        "FOR_PHYSICIAN",
+        profile="STD-GEN-BD-MPEG4-HPLV41",
+        medium="BD",
+        viewer=True,
+    )
+    script = (root / "VIEWER" / "DATA.JS").read_text("ascii")
+    data = json.loads(script[len("BURNISH_DISC(") : script.rindex(")")])
+    (series,) = data["patients"][0]["studies"][0]["series"]
+    assert "kind" not in series["instances"][0]
+    (document,) = series["documents"]
+    assert (root / document["path"]).read_bytes() == MP4
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ def test_dates_and_names_are_in_the_form_of_the_reader(code: str, date: str, nam
     assert language.name("Yamada^Tarou^^Dr.=山田^太郎=やまだ^たろう") == name
 
 
+def test_dates_of_old_instances_are_written_alike() -> None:
+    assert ENGLISH.date("1997.04.24") == "24 April 1997"
+
+
 @pytest.mark.parametrize("value", ["", "2024", "20241301", "garbage"])
 def test_a_date_that_is_none_is_left_as_it_is(value: str) -> None:
     assert ENGLISH.date(value) == value

@@ -196,3 +196,52 @@ def test_points_of_a_shutter_have_their_column_first() -> None:
     viewer_objects.presentation_state(data_set, extras)
     (state,) = extras
     assert state["shutter"] == {"circle": [20, 10, 5], "polygon": [2, 1, 4, 3, 6, 5]}
+
+
+def uptake(**values: Any) -> float | None:
+    """The factor for the SUV of a PET image of 75 kg and 200 MBq, injected an hour before."""
+    from pydicom.sequence import Sequence
+
+    drug = Dataset()
+    drug.RadiopharmaceuticalStartTime = "100000.00"
+    drug.RadionuclideTotalDose = "200000000"
+    drug.RadionuclideHalfLife = "6588"
+    attributes = {
+        "Units": "BQML",
+        "CorrectedImage": ["ATTN", "DECY"],
+        "DecayCorrection": "START",
+        "PatientWeight": "75",
+        "SeriesDate": "20240131",
+        "SeriesTime": "110000.00",
+        "AcquisitionDate": "20240131",
+        "AcquisitionTime": "110500.00",
+        "RadiopharmaceuticalInformationSequence": Sequence([drug]),
+        **values,
+    }
+    pixels = material.noise(8, 8)
+    image = material.image(material.PET, "PT", "PET", pixels, **attributes)
+    factor = record(image)["description"].get("suv")
+    assert factor is None or isinstance(factor, float)
+    return factor
+
+
+def test_the_uptake_of_pet_is_known_where_the_image_says_all_of_it() -> None:
+    decayed = 200e6 * 0.5 ** (3600 / 6588)
+    assert uptake() == pytest.approx(75_000 / decayed, rel=1e-5)
+    assert uptake(DecayCorrection="ADMIN") == pytest.approx(75_000 / 200e6, rel=1e-5)
+    assert uptake(Units="GML") == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"Units": "CNTS"},
+        {"CorrectedImage": ["ATTN"]},
+        {"DecayCorrection": "NONE"},
+        {"PatientWeight": None},
+        {"SeriesTime": "090000"},
+        {"AcquisitionTime": "105900"},
+    ],
+)
+def test_an_uptake_is_never_guessed(values: dict[str, Any]) -> None:
+    assert uptake(**values) is None

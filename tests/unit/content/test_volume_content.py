@@ -116,6 +116,16 @@ def test_text_of_the_instances_is_safe_in_pages(study: Path, tmp_path: Path) -> 
     assert "31 January 2024" in front
 
 
+def test_every_page_of_a_series_says_whose_it_is(study: Path, tmp_path: Path) -> None:
+    (volume,) = built(study, tmp_path / "out", terms()).built
+    root = extracted(volume.image, tmp_path / "files", "xorriso")
+    pages = [page.read_text("utf-8") for page in root.glob("IHE_PDI/S*/*.HTM")]
+    assert len(pages) == 6
+    for page in pages:
+        assert "Dr. Änne Müller" in page
+        assert "P&lt;1&gt;" in page
+
+
 def test_each_volume_of_a_set_says_what_is_on_the_others(tmp_path: Path) -> None:
     for number in (1, 2):
         content_sources.ct_slices(tmp_path / "source", 3, size=256, study=f"1.2.{number}")

@@ -36,9 +36,21 @@ class Catalogue:
         text = self.texts[key]
         return text.format(**values) if values else text
 
+    @property
+    def forms(self) -> Mapping[str, str]:
+        """The texts that say how dates and names are written."""
+        return {
+            key: text for key, text in self.texts.items() if key.startswith(("format.", "month."))
+        }
+
     def date(self, value: str) -> str:
-        """A date (PS3.5 6.2, DA) as people write it; another value unchanged."""
+        """A date (PS3.5 6.2, DA) as people write it; another value unchanged.
+
+        Old instances write dates as 1997.04.24.
+        """
         value = value.strip()
+        if len(value) == 10 and value[4] == value[7] == ".":
+            value = value.replace(".", "")
         if len(value) != 8 or not value.isdigit() or not 1 <= int(value[4:6]) <= 12:
             return value
         return self.text(

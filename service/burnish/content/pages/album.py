@@ -5,6 +5,7 @@ with large ones, `L0000001.HTM` …, so that no page loads more than a few from 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from burnish.content.content_terms import ContentTerms
 from burnish.content.model import InstanceDescription, Rendition
@@ -39,9 +40,14 @@ def album_pages(outline: VolumeOutline, terms: ContentTerms) -> Iterator[Content
     """Every page in IHE_PDI."""
     yield _file("INDEX.HTM", _overview(outline, terms))
     references = page_references(outline)
-    for _, study in outline.studies():
-        for series in study.series:
-            yield from _series_pages(study, series, references, terms)
+    for number, patient in enumerate(outline.patients, start=1):
+        heading = patient_heading(patient, number, terms)
+        for study in patient.studies:
+            for series in study.series:
+                head = _series_head(heading, study, series, terms)
+                yield from _series_pages(series, head, terms)
+                for document in series.documents:
+                    yield _document_page(study, series, document, references, terms)
 
 
 def _file(name: str, content: bytes) -> ContentFile:
@@ -142,20 +148,26 @@ def _series_name(series: SeriesOutline, terms: ContentTerms) -> str:
 # --- one series ----------------------------------------------------------------------------------
 
 
+class _SeriesHead(NamedTuple):
+    """What each page of a series begins with, and its title."""
+
+    title: str
+    xhtml: str
+
+
 def _series_pages(
-    study: StudyOutline, series: SeriesOutline, references: PlacesOnPages, terms: ContentTerms
+    series: SeriesOutline, head: _SeriesHead, terms: ContentTerms
 ) -> Iterator[ContentFile]:
+    """The pages of a series without those of its documents."""
     shown = series.shown
     albums = _in_groups(shown, _SMALL_ON_A_PAGE) or [[]]
     for number, pictures in enumerate(albums, start=1):
-        content = _series_page(study, series, pictures, (number, len(albums)), terms)
+        content = _series_page(series, head, pictures, (number, len(albums)), terms)
         yield _file(f"{series.folder}\\{_small_page(number)}", content)
     groups = _in_groups(shown, LARGE_ON_A_PAGE)
     for number, pictures in enumerate(groups, start=1):
-        content = _large_page(study, series, pictures, (number, len(groups)), terms)
+        content = _large_page(head, pictures, (number, len(groups)), terms)
         yield _file(f"{series.folder}\\{large_page_name(number)}", content)
-    for document in series.documents:
-        yield _document_page(study, series, document, references, terms)
 
 
 def _in_groups(pictures: Sequence[ShownPicture], size: int) -> list[Sequence[ShownPicture]]:
@@ -166,11 +178,20 @@ def _small_page(number: int) -> str:
     return "INDEX.HTM" if number == 1 else f"G{number:07d}.HTM"
 
 
-def _series_head(study: StudyOutline, series: SeriesOutline, terms: ContentTerms) -> str:
-    return (
+def _series_head(
+    heading: str, study: StudyOutline, series: SeriesOutline, terms: ContentTerms
+) -> _SeriesHead:
+    """What a series is, and whose; `heading` is that of the patient."""
+    modality = text(modality_name(series.first.modality, terms))
+    about = study_heading(study, terms)
+    # the heading of a study without a description has its modalities
+    is_named = modality in about.split(": ")
+    return _SeriesHead(
+        _title(study, series, terms),
         f"<h1>{_series_name(series, terms)}</h1>\n"
-        f'<p class="facts">{study_heading(study, terms)} · '
-        f"{text(modality_name(series.first.modality, terms))}</p>\n"
+        f'<p class="facts"><strong>{heading}</strong></p>\n'
+        f"{_identity(series.first, terms)}"
+        f'<p class="facts">{about}{"" if is_named else f" · {modality}"}</p>\n',
     )
 
 
@@ -183,15 +204,15 @@ def _title(study: StudyOutline, series: SeriesOutline, terms: ContentTerms) -> s
 
 
 def _series_page(
-    study: StudyOutline,
     series: SeriesOutline,
+    head: _SeriesHead,
     pictures: Sequence[ShownPicture],
     position: tuple[int, int],
     terms: ContentTerms,
 ) -> bytes:
     texts = terms.texts
     back = f'<a href="../INDEX.HTM">{text(texts.text("pages.all_series"))}</a>'
-    parts = [f'<p class="way">{back}</p>\n', _series_head(study, series, terms)]
+    parts = [f'<p class="way">{back}</p>\n', head.xhtml]
     if position[0] == 1:
         parts.append(_documents(series, terms))
         parts.append(_without_pictures(series, terms))
@@ -199,7 +220,7 @@ def _series_page(
         parts.append(_pictures(series, pictures, terms))
     parts.append(_page_links(position, _small_page, terms))
     parts.append(_foot(terms))
-    return page(_title(study, series, terms), "".join(parts), "../STYLE.CSS", texts)
+    return page(head.title, "".join(parts), "../STYLE.CSS", texts)
 
 
 def _documents(series: SeriesOutline, terms: ContentTerms) -> str:
@@ -263,15 +284,14 @@ def _picture_name(picture: ShownPicture, terms: ContentTerms) -> str:
 
 
 def _large_page(
-    study: StudyOutline,
-    series: SeriesOutline,
+    head: _SeriesHead,
     pictures: Sequence[ShownPicture],
     position: tuple[int, int],
     terms: ContentTerms,
 ) -> bytes:
     texts = terms.texts
     back = f'<a href="INDEX.HTM">{text(texts.text("pages.back_to_series"))}</a>'
-    parts = [f'<p class="way">{back}</p>\n', _series_head(study, series, terms)]
+    parts = [f'<p class="way">{back}</p>\n', head.xhtml]
     parts.append(_page_links(position, large_page_name, terms))
     for picture in pictures:
         name = text(_picture_name(picture, terms))
@@ -283,7 +303,7 @@ def _large_page(
         )
     parts.append(_page_links(position, large_page_name, terms))
     parts.append(_foot(terms))
-    return page(_title(study, series, terms), "".join(parts), "../STYLE.CSS", texts)
+    return page(head.title, "".join(parts), "../STYLE.CSS", texts)
 
 
 def _size(picture: ShownPicture) -> str:
@@ -362,14 +382,19 @@ def _document_page(
 def _patient_facts(instance: InstanceDescription, terms: ContentTerms) -> str:
     """Whose document it is."""
     name = foreign(terms.texts.name(instance.patient_name))
-    facts = _facts(
+    head = f'<p class="facts"><strong>{name}</strong></p>\n' if name else ""
+    return head + _identity(instance, terms)
+
+
+def _identity(instance: InstanceDescription, terms: ContentTerms) -> str:
+    """What tells patients of the same name apart."""
+    return _facts(
         [
             ("birth_date", "date", terms.texts.date(instance.birth_date)),
             ("patient_id", "id", instance.patient_id),
         ],
         terms,
     )
-    return (f'<p class="facts"><strong>{name}</strong></p>\n' if name else "") + facts
 
 
 def document_file_name(series: SeriesOutline, document: ShownDocument, position: int) -> str:

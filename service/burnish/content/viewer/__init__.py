@@ -41,11 +41,15 @@ PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class ViewerTexts:
-    """The texts of the viewer in one language: its name in itself, "ltr" or "rtl", texts by key."""
+    """The texts of the viewer in one language: its name in itself, "ltr" or "rtl", texts by key.
+
+    `forms` are the texts of pages that say how dates and names are written.
+    """
 
     name: str
     direction: str
     texts: Mapping[str, str]
+    forms: Mapping[str, str]
 
 
 def program_files(languages: Mapping[str, ViewerTexts]) -> dict[str, bytes]:
@@ -66,7 +70,12 @@ def _program() -> bytes:
 
 def _language_script(languages: Mapping[str, ViewerTexts]) -> bytes:
     catalogues = {
-        code: {"name": texts.name, "direction": texts.direction, "texts": dict(texts.texts)}
+        code: {
+            "name": texts.name,
+            "direction": texts.direction,
+            "texts": dict(texts.texts),
+            "forms": dict(texts.forms),
+        }
         for code, texts in languages.items()
     }
     text = json.dumps(catalogues, separators=(",", ":"), ensure_ascii=True)

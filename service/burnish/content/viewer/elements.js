@@ -92,12 +92,16 @@ function formOf(key, make) {
   return forms.get(name);
 }
 
-// A date (DA) in the form of the reader's language.
+// How dates and names are written in the language of the reader, as in the pages of the disc.
+const writing = key => (TEXTS[language] || TEXTS.en || { forms: {} }).forms[key] || '';
+
+// A date (DA) as people write it; old instances have dates like 1997.04.24. Another value unchanged.
 function formatDate(value) {
-  const parts = /^(\d{4})(\d{2})(\d{2})/.exec(value || '');
-  if (!parts) return value || '';
-  const date = new Date(Date.UTC(+parts[1], +parts[2] - 1, +parts[3]));
-  return formOf('date', () => new Intl.DateTimeFormat(language, { year: 'numeric', month: '2-digit', day: '2-digit', timeZone: 'UTC' })).format(date);
+  const parts = /^(\d{4})\.?(\d{2})\.?(\d{2})/.exec(value || '');
+  const month = parts && writing('month.' + +parts[2]);
+  if (!month) return value || '';
+  const values = { day: +parts[3], month, month_number: +parts[2], year: +parts[1] };
+  return writing('format.date').replace(/\{(\w+)\}/g, (all, name) => values[name]);
 }
 
 // A time (TM) as hours and minutes.
@@ -106,16 +110,22 @@ function formatTime(value) {
   return parts ? parts[1] + ':' + parts[2] : '';
 }
 
-// A name (PN): the group that the language is written in, family name first.
+// A name (PN) as people write it: in one script, or in two of which the reader's comes first.
 function formatName(value) {
-  const groups = (value || '').split('=').map(group => group.trim());
-  const wanted = language === 'ja' ? [1, 2, 0] : [0, 1, 2];
-  const group = wanted.map(index => groups[index]).find(Boolean) || '';
-  const parts = group.split('^').map(part => part.trim());
-  if (/[\u3000-\u9fff\uac00-\ud7a3]/.test(group)) return parts.slice(0, 2).filter(Boolean).join(' ');
-  const [family, given, middle, prefix, suffix] = parts;
-  const others = [prefix, given, middle].filter(Boolean).join(' ');
-  return [[family, others].filter(Boolean).join(', '), suffix].filter(Boolean).join(' ');
+  const groups = (value || '').split('=').map(formatNameGroup);
+  const names = groups.slice(0, 2);
+  if (writing('format.name_group') === 'ideographic') names.reverse();
+  const [name, other] = names.filter(Boolean);
+  if (!other) return name || groups[2] || '';
+  return writing('format.name_in_two_scripts').replace('{name}', () => name).replace('{other}', () => other);
+}
+
+function formatNameGroup(group) {
+  const [family, given, middle, prefix, suffix] = group.split('^').map(part => part.trim());
+  const isIdeographic = /[\u2e80-\uffff]/.test(family + (given || ''));
+  const order = writing(isIdeographic ? 'format.ideographic_name' : 'format.name').split(' ');
+  const parts = { family, given, middle, prefix, suffix };
+  return order.map(part => parts[part]).filter(Boolean).join(' ');
 }
 
 function formatNumber(value, digits) {

@@ -381,6 +381,7 @@ function preparePrint() {
   // on paper, the views have the proportions that they have on the screen, without their sliders
   const rows = getComputedStyle(page.grid).gridTemplateRows.split(' ').length, { node, screen } = activeViewport;
   const height = page.main.clientHeight - rows * (node.clientHeight - screen.clientHeight);
+  page.grid.classList.toggle('stacked', arrangement === 'two' && rows === 2);
   if (height > 0) page.main.style.setProperty('--ratio', page.main.clientWidth / height);
   const stack = activeViewport.stack;
   if (!stack) return;

@@ -39,7 +39,7 @@ function tilesOf(series) {
   if (series.frames.length) {
     const mark = series.thumbnail ? element('img', { src: discPath(series.thumbnail), alt: '', loading: 'lazy', draggable: 'false' }) : badge(series.modality || '?');
     const images = text('image_count', { count: series.frames.length });
-    tiles.push(tile(series, mark, series.title, [joined(' · ', series.modality, number), images, elsewhere], () => openStack(stackOf(series)),
+    tiles.push(tile(series, mark, series.title, [joined(' · ', series.title !== series.modality && series.modality, number), images, elsewhere], () => openStack(stackOf(series)),
       { draggable: 'true', ondragstart: event => event.dataTransfer.setData('text/plain', disc.series.indexOf(series)) }));
   }
   for (const instance of series.instances) {
@@ -47,7 +47,7 @@ function tilesOf(series) {
     if (instance.kind === 'presentation') tiles.push(presentationTile(instance));
     if (instance.kind === 'structures') tiles.push(tile(instance, badge('RT'), instance.title || text('structures'), [text('structures')], () => openStructures(instance)));
   }
-  for (const item of series.documents) tiles.push(tile(item, badge(item.kind), item.title || series.title, [item.kind, item.note], () => openDocument(item)));
+  for (const item of series.documents) tiles.push(tile(item, badge(item.kind), item.title || series.title, [item.title !== item.kind && item.kind, item.note], () => openDocument(item)));
   if (!tiles.length) {
     const note = element('div', { class: 'tile plain' }, badge(series.modality || '?'), element('span', { class: 'tile-text' }, element('span', { class: 'tile-title' }, series.title), element('small', {}, elsewhere || text('not_shown'))));
     tiles.push(note);

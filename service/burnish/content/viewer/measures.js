@@ -13,7 +13,7 @@ function measureText(frame, measure) {
   const points = measure.points;
   if (measure.kind === 'angle') {
     if (points.length < 3) return '';
-    const aspect = pixelAspect(frame), [from, vertex, to] = points;
+    const scale = scaleAt(frame, points), aspect = scale ? scale.dy / scale.dx : pixelAspect(frame), [from, vertex, to] = points;
     const first = Math.atan2((from[1] - vertex[1]) * aspect, from[0] - vertex[0]);
     const second = Math.atan2((to[1] - vertex[1]) * aspect, to[0] - vertex[0]);
     let angle = Math.abs(first - second) * 180 / Math.PI;
@@ -28,8 +28,9 @@ function measureText(frame, measure) {
 
 // Why a measure is not one in the patient, as a text; "" where it is.
 function measureNote(frame, measure) {
-  if (measure.kind === 'angle') return '';
   const scale = scaleAt(frame, measure.points);
+  // an angle needs no size, but across regions of an ultrasound image it means nothing
+  if (measure.kind === 'angle') return frame.regions && !scale ? text('measure_none') : '';
   if (!scale) return text('measure_none');
   return scale.note ? text(scale.note) : '';
 }

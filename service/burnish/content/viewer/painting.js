@@ -155,13 +155,18 @@ function tablesOf(frame, window, ready) {
 
 // --- windows
 
-// Well-known windows by modality: key of the text, centre, width.
+// Well-known windows of modalities whose values mean the same everywhere: key of the text, centre, width.
 const PRESETS = {
   CT: [
     ['preset_abdomen', 50, 400], ['preset_lung', -600, 1500], ['preset_bone', 480, 2500], ['preset_brain', 40, 80],
     ['preset_mediastinum', 50, 350], ['preset_liver', 70, 160], ['preset_spine', 50, 250], ['preset_angiography', 300, 600],
   ],
 };
+
+// The highest Standardized Uptake Values (SUV) of windows for PET.
+const HIGHEST_UPTAKES = [5, 10, 20];
+// Windows of other images are narrower or wider than the stored one.
+const CONTRASTS = [['preset_more_contrast', 0.6], ['preset_less_contrast', 1.7]];
 
 const isColour = frame => frame.photometric === 'RGB' || frame.photometric === 'PALETTE';
 const colourWindow = () => ({ centre: 127.5, width: 255, shape: 'LINEAR_EXACT', label: text('preset_standard') });
@@ -180,6 +185,16 @@ function windowsOf(frame) {
   // values without a unit are not HU
   const presets = (frame.unit || 'HU') === 'HU' && frame.instance.series ? PRESETS[frame.instance.series.modality] || [] : [];
   for (const [key, centre, width] of presets) windows.push({ centre, width, shape: 'LINEAR', label: text(key) });
+  if (frame.suv) {
+    for (const uptake of HIGHEST_UPTAKES) {
+      const width = uptake / frame.suv;
+      windows.push({ centre: width / 2, width, shape: 'LINEAR_EXACT', label: `SUV 0 – ${uptake}` });
+    }
+  }
+  if (!presets.length) {
+    windows.push({ automatic: true, label: text('preset_automatic') });
+    for (const [key, factor] of CONTRASTS) windows.push(Object.assign({}, windows[0], { label: text(key), factor }));
+  }
   windows.push({ whole: true, label: text('preset_all') });
   return windows;
 }
@@ -191,17 +206,33 @@ function lutWindow(frame, lut, instance) {
 
 // Values of a window that depend on a table or on the pixels: {centre, width}; null as long as these are not there.
 function completeWindow(window, frame, block, tables) {
-  if (window.whole) {
+  if (window.whole || window.automatic) {
     if (!block) return null;
-    let low = Infinity, high = -Infinity;
-    for (const number of block.values) { if (number < low) low = number; if (number > high) high = number; }
+    const [low, high] = window.whole ? extremesOf(block.values) : commonEndsOf(block.values);
     const ends = [modalityValue(frame, block, low, tables), modalityValue(frame, block, high, tables)].sort((a, b) => a - b);
     return { centre: (ends[0] + ends[1]) / 2, width: Math.max(ends[1] - ends[0], 1e-6), shape: 'LINEAR_EXACT', label: window.label };
   }
+  let complete = window;
   if (window.lut && window.centre === undefined) {
     if (!tables.voi) return null;
     const last = tables.voi.values.length - 1;
-    return Object.assign({}, window, { centre: tables.voi.first + last / 2, width: last, lutWidth: last });
+    complete = Object.assign({}, window, { centre: tables.voi.first + last / 2, width: last, lutWidth: last });
   }
-  return window;
+  return complete.factor ? Object.assign({}, complete, { width: complete.width * complete.factor, factor: 0 }) : complete;
+}
+
+function extremesOf(numbers) {
+  let low = Infinity, high = -Infinity;
+  for (const number of numbers) { if (number < low) low = number; if (number > high) high = number; }
+  return [low, high];
+}
+
+// The numbers below and above which one of a hundred lies, of a sample.
+function commonEndsOf(numbers) {
+  const step = Math.max(1, Math.floor(numbers.length / 50021)), sample = [];
+  for (let index = 0; index < numbers.length; index += step) if (Number.isFinite(numbers[index])) sample.push(numbers[index]);
+  if (!sample.length) return [0, 1];
+  sample.sort((a, b) => a - b);
+  const ends = [Math.floor(0.01 * (sample.length - 1)), Math.ceil(0.99 * (sample.length - 1))].map(place => sample[place]);
+  return ends[0] < ends[1] ? ends : extremesOf(numbers);
 }

@@ -371,10 +371,17 @@ class Viewport {
     }
     const value = modalityValue(frame, block, block.values[index], tables);
     const accuracy = block.step > 1 ? ' ±' + formatNumber((block.step - 1) / 2 * Math.abs(frame.slope || 1), 2) : '';
-    this.value = `${place}${formatNumber(value, 3)}${accuracy} ${frame.unit || ''}`.trim();
+    const uptake = frame.suv ? `  SUV ${formatNumber(value * frame.suv, 2)}` : '';
+    this.value = `${place}${formatNumber(value, 3)}${accuracy} ${frame.unit || ''}`.trim() + uptake;
   }
 
   applyPresentation() { if (this.presentation) presentView(this); }
+}
+
+// The side of the body, L, R or B; "" where its part is no pair (U).
+function sideOfBody(frame) {
+  const side = frame.laterality || frame.instance.series.laterality;
+  return side === 'U' ? '' : side;
 }
 
 // The texts in the four corners.
@@ -384,14 +391,14 @@ function cornerTexts(viewport, frame) {
   const place = frame.location !== undefined ? frame.location : planeOf(frame) && dot(planeOf(frame).origin, planeOf(frame).normal);
   const thickness = frame.thickness ? joined(' ', text('thickness'), formatNumber(frame.thickness, 1) + ' mm') : '';
   const window = viewport.shownWindow;
-  const shown = window ? `${text('centre_short')} ${formatNumber(window.centre, 1)}  ${text('width_short')} ${formatNumber(window.width, 1)}` : '';
+  const shown = window ? [`${text('centre_short')} ${formatNumber(window.centre, 1)}`, `${text('width_short')} ${formatNumber(window.width, 1)}`] : [];
   const lossy = frame.lossy === undefined ? '' : frame.lossy ? text('lossy_ratio', { ratio: formatNumber(frame.lossy, 1) }) : text('lossy');
   const near = viewport.block && viewport.block.step > 1 ? text('near_values') : '';
-  const side = joined(' ', frame.laterality || series.laterality, frame.view);
-  const name = formatName(patient.name), position = `${text('image')} ${viewport.index + 1} / ${stack.length}`;
+  const side = joined(' ', sideOfBody(frame), frame.view);
+  const name = formatName(patient.name) || text('no_name'), position = `${text('image')} ${viewport.index + 1} / ${stack.length}`;
   if (viewport.screen.clientWidth < 330 || viewport.screen.clientHeight < 250) {
     // little room: whose image it is, which one, and how it is shown
-    return { 'top-left': [name, side], 'top-right': [formatDate(study.date)], 'bottom-left': [viewport.value, `${viewport.index + 1} / ${stack.length}`], 'bottom-right': [near, shown] };
+    return { 'top-left': [name, side], 'top-right': [formatDate(study.date)], 'bottom-left': [viewport.value, `${viewport.index + 1} / ${stack.length}`], 'bottom-right': [near, ...shown] };
   }
   const small = viewport.screen.clientWidth < 560 || viewport.screen.clientHeight < 400;
   return {
@@ -404,7 +411,7 @@ function cornerTexts(viewport, frame) {
       ...presentationGaps(viewport),
       frame.subtracted && isMaskUnread(viewport, frame) ? text('mask_not_subtracted') : '',
       small ? '' : joined('  ', series.modality, series.number && text('series_number', { number: series.number })),
-      stack.title,
+      stack.title === series.modality ? '' : stack.title,
       stack.slabText,
       position,
       place === null || place === undefined ? '' : joined('  ', joined(' ', text('location'), formatNumber(place, 1) + ' mm'), thickness),
@@ -413,7 +420,7 @@ function cornerTexts(viewport, frame) {
       ...(small ? [] : frame.details || []).map(([key, value]) => joined(' ', text('detail_' + key), value)),
       lossy, near,
       joined(' ', text('zoom_short'), formatNumber(viewport.scale * 100, 0) + ' %'),
-      shown,
+      shown.join('  '),
     ],
   };
 }
