@@ -46,9 +46,29 @@ _MOST_SIZES = 64
 _MOST_SEEN = 1024
 
 
-class _DifferingKey(NamedTuple):
-    """A key of the directory record whose value differs: the one at `place` of those."""
+class AlikeHeader(NamedTuple):
+    """The header of a data set like one before: the fields of its own, and those that it shares.
 
+    `shared` is one object for all data sets of a kind.
+    """
+
+    sop_instance_uid: str
+    instance_number: int | None
+    record_keys: bytes
+    shared: tuple[object, ...]
+
+    def whole(self) -> InstanceHeader:
+        """The same as any other header."""
+        return InstanceHeader._make((*self[:OWN_FIELDS], *self.shared))
+
+
+class _DifferingKey(NamedTuple):
+    """A key of the directory record whose value differs: the one at `place` of those.
+
+    Its element is `position` among the pieces of the record.
+    """
+
+    position: int
     place: int
     tag: int
     vr: bytes
@@ -59,8 +79,9 @@ class _Kind(NamedTuple):
 
     `common` unpacks the bytes that have to be `expected`. `differing` unpacks the other values that
     are indexed: `sop_instance_uid` and `instance_number` are their places among these, that of
-    Instance Number is None if there is none. `record_keys` are those of the directory record:
-    encoded, or one that differs. `shared` are the fields of the header that all have.
+    Instance Number is None if there is none. `record_keys` are the pieces of the directory record,
+    in which those of `differing_keys` are replaced. `shared` are the fields of the header that all
+    have.
     """
 
     common: struct.Struct
@@ -68,10 +89,11 @@ class _Kind(NamedTuple):
     differing: struct.Struct
     sop_instance_uid: int
     instance_number: int | None
-    record_keys: tuple[bytes | _DifferingKey, ...]
+    record_keys: tuple[bytes, ...]
+    differing_keys: tuple[_DifferingKey, ...]
     shared: tuple[object, ...]
 
-    def header(self, head: bytes | memoryview) -> InstanceHeader | None:
+    def header(self, head: bytes | memoryview) -> AlikeHeader | None:
         """The header of a data set that begins with `head`; None if it is not of this kind."""
         try:
             if self.common.unpack_from(head) != self.expected:
@@ -79,24 +101,17 @@ class _Kind(NamedTuple):
         except struct.error:
             return None
         values = self.differing.unpack_from(head)
-        elements = []
-        for key in self.record_keys:
-            if isinstance(key, bytes):
-                elements.append(key)
-                continue
-            place, tag, vr = key
-            element = keys.record_element(tag, vr, values[place], b"")
+        pieces = list(self.record_keys)
+        for position, place, tag, vr in self.differing_keys:
+            pieces[position] = element = keys.record_element(tag, vr, values[place], b"")
             if not element:
                 return None
-            elements.append(element)
         number = b"" if self.instance_number is None else values[self.instance_number]
-        return InstanceHeader._make(
-            (
-                uid_of(values[self.sop_instance_uid]),
-                keys.integer(_INSTANCE_NUMBER, number),
-                b"".join(elements),
-                *self.shared,
-            )
+        return AlikeHeader(
+            uid_of(values[self.sop_instance_uid]),
+            keys.integer(_INSTANCE_NUMBER, number),
+            b"".join(pieces),
+            self.shared,
         )
 
 
@@ -114,16 +129,16 @@ class AlikeDataSets:
 
     def index(
         self, head: bytes | memoryview, size: int, transfer_syntax_uid: str
-    ) -> InstanceHeader | None:
+    ) -> AlikeHeader | None:
         """The header of a data set like one before; None if there was none."""
         if self._site is not site_records.in_use():
             # the configuration was read again: the same class may have another record
             self._kinds.clear()
             self._site = site_records.in_use()
         for kind in self._kinds.get((size, transfer_syntax_uid), ()):
-            instance_header = kind.header(head)
-            if instance_header is not None:
-                return instance_header
+            alike_header = kind.header(head)
+            if alike_header is not None:
+                return alike_header
         return None
 
     def remember(
@@ -148,7 +163,10 @@ class AlikeDataSets:
             kind = _learn(head, size, header_values, instance_header)
         except (Unreadable, struct.error):
             return  # the head is cut off inside an element
-        if kind is None or kind.header(head) != instance_header:
+        if kind is None:
+            return
+        alike_header = kind.header(head)
+        if alike_header is None or alike_header.whole() != instance_header:
             return
         if len(self._kinds) >= _MOST_SIZES:
             self._kinds.clear()
@@ -188,8 +206,8 @@ def _learn(
             common.skip(length)
     if position != size or tags.count(_SOP_INSTANCE_UID) != 1:
         return None
-    record_keys = _record_keys(instance_header.record_keys, tags)
-    used = {key.tag for key in record_keys if isinstance(key, _DifferingKey)}
+    record_keys, differing_keys = _record_keys(instance_header.record_keys, tags)
+    used = {key.tag for key in differing_keys}
     if not {_SOP_INSTANCE_UID, *used}.issuperset(tags):
         return None
     unpack_common = common.compile()
@@ -200,6 +218,7 @@ def _learn(
         tags.index(_SOP_INSTANCE_UID),
         tags.index(_INSTANCE_NUMBER) if _INSTANCE_NUMBER in tags else None,
         record_keys,
+        differing_keys,
         instance_header[OWN_FIELDS:],
     )
 
@@ -216,17 +235,22 @@ def _may_be_alike(header_values: HeaderValues, instance_header: InstanceHeader) 
     )
 
 
-def _record_keys(record_keys: bytes, differing: list[int]) -> tuple[bytes | _DifferingKey, ...]:
-    """The keys of a directory record: encoded, or those whose tags are among `differing`."""
-    pieces: list[bytes | _DifferingKey] = []
+def _record_keys(
+    record_keys: bytes, differing: list[int]
+) -> tuple[tuple[bytes, ...], tuple[_DifferingKey, ...]]:
+    """The pieces of a directory record, and those of them whose tags are among `differing`."""
+    pieces: list[bytes] = []
+    differing_keys: list[_DifferingKey] = []
     position = 0
     for element in scan(record_keys, 0, len(record_keys), explicit=True):
         tag = element.tag
         if tag in differing:
             pieces.append(record_keys[position : element.start])
-            pieces.append(_DifferingKey(differing.index(tag), tag, _DIFFERING_KEYS[tag]))
+            place = differing.index(tag)
+            differing_keys.append(_DifferingKey(len(pieces), place, tag, _DIFFERING_KEYS[tag]))
+            pieces.append(b"")
             position = element.end
-    return (*pieces, record_keys[position:])
+    return (*pieces, record_keys[position:]), tuple(differing_keys)
 
 
 class _Format:

@@ -14,7 +14,7 @@ from burnish.errors import Unreadable
 from burnish.file_meta import locate
 from burnish.file_slice import Slice
 from burnish.instance_header import instance_faults
-from burnish.instance_header.alike import AlikeDataSets
+from burnish.instance_header.alike import AlikeDataSets, AlikeHeader
 from burnish.instance_header.instance_faults import UNEXAMINED, in_words
 from burnish.instance_header.pixel_data import pixel_faults
 from burnish.instance_header.scan import find_values
@@ -72,6 +72,11 @@ def index(
     return index_data_set(head, size, transfer_syntax_uid, reopen).header
 
 
+def index_alike(data_set: memoryview, transfer_syntax_uid: str) -> AlikeHeader | None:
+    """The header of a whole data set that is like one before; None if it has to be read."""
+    return _alike.index(data_set, len(data_set), transfer_syntax_uid)
+
+
 def index_data_set(
     head: bytes | memoryview, size: int, transfer_syntax_uid: str, reopen: Callable[[], BinaryIO]
 ) -> IndexedDataSet:
@@ -80,9 +85,9 @@ def index_data_set(
     `reopen` returns a file positioned at the first byte of the data set; it is called if `head`
     does not hold everything. Raises Unreadable if the data set cannot be parsed or is truncated.
     """
-    known_header = _alike.index(head, size, transfer_syntax_uid)
-    if known_header is not None:
-        return IndexedDataSet(known_header, None)
+    alike_header = _alike.index(head, size, transfer_syntax_uid)
+    if alike_header is not None:
+        return IndexedDataSet(alike_header.whole(), None)
     head = bytes(head)
     header_values = find_values(head, size, transfer_syntax_uid, reopen)
     values = header_values.values

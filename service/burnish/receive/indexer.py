@@ -11,7 +11,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Literal
@@ -43,15 +42,16 @@ MOST_WAITING = 20_000
 _LOOK_ANYWAY = 60.0
 
 
-@dataclass(eq=False, slots=True)
 class Arrival:
     """The row of an instance that was received, and what became of it once that is known."""
 
-    row: NewRow
     indexed: threading.Event | None = None
     #: The row of the first content, if the instance is refused because of it.
     first_row: dict[str, Any] | None = None
-    is_unstorable: bool = False
+    is_unstorable = False
+
+    def __init__(self, row: NewRow) -> None:
+        self.row = row
 
 
 class Indexer:

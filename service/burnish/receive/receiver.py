@@ -16,7 +16,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from time import time_ns
 from typing import Any, Literal
 
@@ -24,11 +23,11 @@ import structlog
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
+from burnish import file_meta
 from burnish.db import instance_records
 from burnish.db.new_rows import NewRow, shared_values
 from burnish.db.session import Database
 from burnish.db.tables import Instance
-from burnish.directory_records import ROOT_TYPES
 from burnish.errors import (
     BurnishError,
     InvalidUID,
@@ -37,13 +36,14 @@ from burnish.errors import (
     OutOfResources,
     Unreadable,
 )
-from burnish.hashing import digest_as_text
+from burnish.hashing import digest_as_text, digest_bytes
 from burnish.identifiers import is_tolerable_uid
-from burnish.instance_header import instance_faults
+from burnish.instance_header import header, instance_faults
 from burnish.instance_header.equality import are_equal_as_data
 from burnish.receive.buffers import Buffers
 from burnish.receive.incoming import Incoming
 from burnish.receive.indexer import Arrival, Indexer
+from burnish.receive.origin import Origin, check_identity, is_known_uid
 from burnish.spool import Spool, segment
 from burnish.spool.appender import PendingRecord
 from burnish.values import InstanceHeader, WholeInstance
@@ -52,8 +52,7 @@ log = structlog.get_logger(__name__)
 
 #: A segment is sealed after this many seconds, even if it has room left.
 _LONGEST_OPEN = 3600.0
-#: Whether a UID that many instances have is one: to check three of them anew takes 2 us.
-_is_known_uid = lru_cache(maxsize=256)(is_tolerable_uid)
+_OTHER_INSTANCE = "SOP Instance UID of the data set is not the announced one"
 #: Seconds that an instance waits for its row where the first content of a SOP Instance UID counts,
 #: beyond the time that a writer waits for the database.
 _VERDICT_MARGIN = 5.0
@@ -123,12 +122,7 @@ class Receiver:
         Raises InvalidUID (PS3.5 9.1) and OutOfResources (disk full or above high water, or too many
         instances wait for their rows).
         """
-        if not _is_known_uid(sop_class_uid):
-            raise InvalidUID("Affected SOP Class UID is not a UID")
-        if not is_tolerable_uid(sop_instance_uid):
-            raise InvalidUID("Affected SOP Instance UID is not a UID")
-        self._spool.check_room()
-        self._indexer.wait_for_room(self._database.wait)
+        self._check_announced(sop_class_uid, sop_instance_uid)
         return Incoming(
             self._spool,
             self._buffers,
@@ -141,15 +135,64 @@ class Receiver:
 
     def receive(self, instance: WholeInstance) -> None:
         """Receive an instance that is here as a whole; raises as `open` and `accept` do."""
-        incoming = self.open(
+        origin = Origin(
             sop_class_uid=instance.sop_class_uid,
-            sop_instance_uid=instance.sop_instance_uid,
             transfer_syntax_uid=instance.transfer_syntax_uid,
             calling_ae_title=instance.calling_ae_title,
             called_ae_title=instance.called_ae_title,
         )
+        self.receive_from(origin, instance.sop_instance_uid, memoryview(instance.data_set))
+
+    def receive_from(self, origin: Origin, sop_instance_uid: str, data_set: memoryview) -> None:
+        """Receive an instance that is here as a whole; raises as `open` and `accept` do.
+
+        `data_set` has to be valid until this returns. A data set that is like one before is
+        appended from where it is.
+        """
+        alike_header = None
+        if not self._first_counts:
+            alike_header = header.index_alike(data_set, origin.transfer_syntax_uid)
+        if alike_header is None:
+            self._receive_unlike(origin, sop_instance_uid, data_set)
+            return
+        self._check_announced(origin.sop_class_uid, sop_instance_uid)
+        own_uid, instance_number, record_keys, shared_fields = alike_header
+        shared = origin.shared_values(shared_fields)
+        if own_uid != sop_instance_uid:
+            raise Mismatch(_OTHER_INSTANCE)
+        meta = file_meta.encode(
+            origin.sop_class_uid,
+            sop_instance_uid,
+            origin.transfer_syntax_uid,
+            origin.calling_ae_title,
+        )
+        digest = digest_bytes(data_set)
+        offset = len(meta)
+        row = NewRow(
+            sop_instance_uid,
+            instance_number,
+            bytearray(record_keys),
+            "",
+            offset + len(data_set),
+            offset,
+            digest_as_text(digest),
+            self._receipt(),
+            shared,
+        )
+        self._appender.append(self._record(Arrival(row), meta, data_set, digest))
+        if shared.fault:
+            self._tell_of_fault(row)
+
+    def _receive_unlike(self, origin: Origin, sop_instance_uid: str, data_set: memoryview) -> None:
+        incoming = self.open(
+            sop_class_uid=origin.sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=origin.transfer_syntax_uid,
+            calling_ae_title=origin.calling_ae_title,
+            called_ae_title=origin.called_ae_title,
+        )
         try:
-            incoming.write(memoryview(instance.data_set))
+            incoming.write(data_set)
         except BurnishError:
             incoming.abandon()
             raise
@@ -167,9 +210,11 @@ class Receiver:
             arrival = Arrival(self._row(incoming, instance_header, digest))
             if self._first_counts:
                 arrival.indexed = threading.Event()
-            record = self._record(incoming, arrival, digest)
             if incoming.key:
+                record = self._record_of_file(arrival, incoming, digest)
                 self._publish(incoming.key)
+            else:
+                record = self._record(arrival, incoming.file_meta, incoming.data_set, digest)
             self._appender.append(record)
         except BurnishError:
             incoming.abandon()
@@ -177,8 +222,20 @@ class Receiver:
         incoming.release()
         if self._first_counts:
             self._wait_for_verdict(arrival)
-        if fault := instance_faults.known(arrival.row.shared.fault):
-            self._log_fault(arrival.row.columns(), fault)
+        self._tell_of_fault(arrival.row)
+
+    def _check_announced(self, sop_class_uid: str, sop_instance_uid: str) -> None:
+        """Raise InvalidUID, or OutOfResources if nothing can be received now."""
+        if not is_known_uid(sop_class_uid):
+            raise InvalidUID("Affected SOP Class UID is not a UID")
+        if not is_tolerable_uid(sop_instance_uid):
+            raise InvalidUID("Affected SOP Instance UID is not a UID")
+        self._spool.check_room()
+        self._indexer.wait_for_room(self._database.wait)
+
+    def _tell_of_fault(self, row: NewRow) -> None:
+        if fault := instance_faults.known(row.shared.fault):
+            self._log_fault(row.columns(), fault)
 
     def _log_fault(self, row: dict[str, Any], fault: str) -> None:
         fields = {
@@ -208,10 +265,16 @@ class Receiver:
 
         self._indexer.run(self._stopping, seal_old_segment)
 
+    def _receipt(self) -> int:
+        """The time of receipt, in microseconds since 1970 (UTC).
+
+        What arrives later counts as the newer content, also if the clock is set back meanwhile.
+        """
+        self._last_received_us = received_us = max(time_ns() // 1000, self._last_received_us)
+        return received_us
+
     def _row(self, incoming: Incoming, instance_header: InstanceHeader, digest: bytes) -> NewRow:
         """The instance's row; its `spool_key` is "" if it follows from the record."""
-        # what arrives later counts as the newer content, also if the clock is set back meanwhile
-        received_us = self._last_received_us = max(time_ns() // 1000, self._last_received_us)
         offset = len(incoming.file_meta)
         return NewRow(
             instance_header.sop_instance_uid,
@@ -221,7 +284,7 @@ class Receiver:
             offset + incoming.size,
             offset,
             digest_as_text(digest),
-            received_us,
+            self._receipt(),
             shared_values(
                 instance_header.shared,
                 incoming.transfer_syntax_uid,
@@ -230,21 +293,32 @@ class Receiver:
             ),
         )
 
-    def _record(self, incoming: Incoming, arrival: Arrival, digest: bytes) -> PendingRecord:
+    def _record(
+        self, arrival: Arrival, meta: bytes, data_set: memoryview, digest: bytes
+    ) -> PendingRecord:
         """The record to append; raises Unreadable if the database could not hold the row."""
+        row = self._encoded(arrival.row)
+        size = len(data_set)
+        record_header = segment.encode_record_header(row, meta, size, digest)
+        size += len(record_header) + len(meta)
+        return PendingRecord((record_header, meta, data_set), size, arrival)
+
+    def _record_of_file(self, arrival: Arrival, incoming: Incoming, digest: bytes) -> PendingRecord:
+        """The record of an instance with a file of its own; raises as `_record` does."""
+        record_header = segment.encode_record_header(
+            self._encoded(arrival.row),
+            incoming.file_meta,
+            incoming.size,
+            digest,
+            has_own_file=True,
+        )
+        return PendingRecord((record_header,), len(record_header), arrival)
+
+    def _encoded(self, row: NewRow) -> bytes:
         try:
-            row = instance_records.encode(arrival.row, holds_nul=self._database.holds_nul)
+            return instance_records.encode(row, holds_nul=self._database.holds_nul)
         except (ValueError, struct.error):
             raise Unreadable("a value of the data set cannot be stored") from None
-        meta = incoming.file_meta
-        has_own_file = bool(incoming.key)
-        header = segment.encode_record_header(
-            row, meta, incoming.size, digest, has_own_file=has_own_file
-        )
-        if has_own_file:
-            return PendingRecord((header,), len(header), arrival)
-        size = len(header) + len(meta) + incoming.size
-        return PendingRecord((header, meta, incoming.data_set), size, arrival)
 
     def _publish(self, key: str) -> None:
         """Make the file of an instance durable under its final name; raises OutOfResources."""
@@ -304,22 +378,10 @@ def _is_doubtful_text_alone(fault: str) -> bool:
 
 
 def _check_identity(incoming: Incoming, instance_header: InstanceHeader) -> None:
-    """Raise Mismatch if the data set is not what the command announced (PS3.4 B.2.3, A9xxH).
-
-    An instance of a patient also needs a study and a series.
-    """
-    if instance_header.sop_class_uid != incoming.sop_class_uid:
-        raise Mismatch("SOP Class UID of the data set is not the announced one")
+    """Raise Mismatch if the data set is not what the command announced (PS3.4 B.2.3, A9xxH)."""
+    check_identity(incoming.sop_class_uid, instance_header)
     if instance_header.sop_instance_uid != incoming.sop_instance_uid:
-        raise Mismatch("SOP Instance UID of the data set is not the announced one")
-    study = instance_header.study_instance_uid
-    series = instance_header.series_instance_uid
-    if instance_header.directory_record_type in ROOT_TYPES and not study and not series:
-        return
-    if not _is_known_uid(study):
-        raise Mismatch("Study Instance UID of the data set is missing or not a UID")
-    if not _is_known_uid(series):
-        raise Mismatch("Series Instance UID of the data set is missing or not a UID")
+        raise Mismatch(_OTHER_INSTANCE)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Surface: DIMSE messages as bytes: command sets and fragments (PS3.7 6.3, PS3.8 9.3.5)."""
 
+import mmap
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -128,6 +129,16 @@ class StoreForm:
             return None
         return message_id, sop_instance_uid
 
+    def in_pdus(self, context_id: int) -> "StorePDUs":
+        """The PDUs of requests of this form in one presentation context."""
+        before, between, after = self._common
+        length = self._layout.size
+        header = _P_DATA_HEADER.pack(
+            _P_DATA_TF, 0, length + 6, length + 2, context_id, _IS_COMMAND | _IS_LAST
+        )
+        uid_length = length - len(before) - 2 - len(between) - len(after)
+        return StorePDUs(header + before, between, after + bytes((_P_DATA_TF, 0)), uid_length)
+
     def command(self, message_id: bytes, sop_instance_uid: bytes) -> Command:
         """The command set of a request of this form."""
         command = Command(self._values)
@@ -150,6 +161,39 @@ class StoreForm:
             self._response_is_for = context_id, maximum_length
         before, between = self._response
         return b"".join((before, message_id, between, sop_instance_uid))
+
+
+class StorePDUs:
+    """The P-DATA-TF PDUs of C-STORE-RQs of one form whose data set is one fragment.
+
+    The command set is alone in the first PDU. All that precedes the data set has `size` bytes: it
+    is unpacked and compared at once.
+    """
+
+    def __init__(self, before: bytes, between: bytes, after: bytes, uid_length: int) -> None:
+        """`before`, `between`, `after`: what all have around Message ID and SOP Instance UID."""
+        self._layout = struct.Struct(
+            f">{len(before)}s2s{len(between)}s{uid_length}s{len(after)}sIIBB"
+        )
+        self.size = self._layout.size
+        self._common = before, between, after
+        self._context_id = before[_P_DATA_HEADER.size - 2]
+
+    def identify(self, buffer: mmap.mmap, start: int) -> tuple[bytes, bytes, int] | None:
+        """Message ID, Affected SOP Instance UID, and the length of the data set.
+
+        None if other PDUs begin at `start`, or the data set has several fragments.
+        """
+        before, message_id, between, uid, after, pdu_length, length, context_id, control = (
+            self._layout.unpack_from(buffer, start)
+        )
+        if (before, between, after) != self._common:
+            return None
+        if control != _IS_LAST or context_id != self._context_id:
+            return None
+        if length != pdu_length - 4 or length < 2:
+            return None
+        return message_id, uid, length - 2
 
 
 def _value_offsets(data: bytes) -> dict[int, int]:

@@ -8,7 +8,7 @@ from time import perf_counter
 import structlog
 
 from burnish.errors import BurnishError, Mismatch, NotAuthorized
-from burnish.receive import Incoming, Receiver
+from burnish.receive import Incoming, Origin, Receiver
 from burnish.scp import messages, statuses
 from burnish.scp.messages import (
     AFFECTED_SOP_CLASS_UID,
@@ -44,10 +44,12 @@ class StoreOperation(StoreSink):
         self._traffic = traffic
         self._context_id = context_id
         self._maximum_length = association.maximum_length
-        self._calling_ae_title = association.calling_ae_title
-        self._called_ae_title = association.called_ae_title
-        self._sop_class_uid = command.text(AFFECTED_SOP_CLASS_UID)
-        self._transfer_syntax_uid = context.transfer_syntax
+        self._origin = Origin(
+            sop_class_uid=command.text(AFFECTED_SOP_CLASS_UID),
+            transfer_syntax_uid=context.transfer_syntax,
+            calling_ae_title=association.calling_ae_title,
+            called_ae_title=association.called_ae_title,
+        )
         self._refusal = _refusal(association, context, command)
         self._form: StoreForm | None = None
         self._message_id = b""
@@ -61,19 +63,37 @@ class StoreOperation(StoreSink):
         self._command = None
         self._open(sop_instance_uid)
 
+    def store(
+        self, form: StoreForm, message_id: bytes, sop_instance_uid: bytes, data_set: memoryview
+    ) -> bytes:
+        began_at = perf_counter()
+        self._form = form
+        self._message_id = message_id
+        self._command = None
+        self._sop_instance_uid = sop_instance_uid
+        error: BurnishError | None = self._refusal
+        if error is None:
+            try:
+                uid = messages.text_of(sop_instance_uid)
+                self._receiver.receive_from(self._origin, uid, data_set)
+            except BurnishError as failure:
+                error = failure
+        return self._answer(error, began_at)
+
     def _open(self, sop_instance_uid: bytes) -> None:
         self._began_at = perf_counter()
         self._sop_instance_uid = sop_instance_uid
         self._error: BurnishError | None = self._refusal
         if self._error is not None:
             return
+        origin = self._origin
         try:
             self._incoming = self._receiver.open(
-                sop_class_uid=self._sop_class_uid,
+                sop_class_uid=origin.sop_class_uid,
                 sop_instance_uid=messages.text_of(sop_instance_uid),
-                transfer_syntax_uid=self._transfer_syntax_uid,
-                calling_ae_title=self._calling_ae_title,
-                called_ae_title=self._called_ae_title,
+                transfer_syntax_uid=origin.transfer_syntax_uid,
+                calling_ae_title=origin.calling_ae_title,
+                called_ae_title=origin.called_ae_title,
             )
         except BurnishError as error:
             self._error = error
@@ -113,9 +133,13 @@ class StoreOperation(StoreSink):
                 self._receiver.accept(incoming)
             except BurnishError as error:
                 self._error = error
-        if self._error is None:
-            seconds = perf_counter() - self._began_at
-            self._traffic.stored(self._calling_ae_title, statuses.SUCCESS, seconds)
+        return self._answer(self._error, self._began_at)
+
+    def _answer(self, error: BurnishError | None, began_at: float) -> bytes:
+        """The C-STORE-RSP of an instance that is durable, or has failed."""
+        calling_ae_title = self._origin.calling_ae_title
+        if error is None:
+            self._traffic.stored(calling_ae_title, statuses.SUCCESS, perf_counter() - began_at)
             if self._form is not None:
                 return self._form.success(
                     self._message_id,
@@ -124,16 +148,16 @@ class StoreOperation(StoreSink):
                     self._maximum_length,
                 )
             return self._respond(statuses.SUCCESS)
-        status = statuses.of(self._error).c_store
-        self._traffic.stored(self._calling_ae_title, status, 0.0)
+        status = statuses.of(error).c_store
+        self._traffic.stored(calling_ae_title, status, 0.0)
         log.warning(
             "C-STORE failed",
             status=f"{status:04X}",
-            why=str(self._error),
+            why=str(error),
             sop_instance_uid=messages.text_of(self._sop_instance_uid),
-            calling_ae_title=self._calling_ae_title,
+            calling_ae_title=calling_ae_title,
         )
-        return self._respond(status, str(self._error))
+        return self._respond(status, str(error))
 
     def _respond(self, status: int, comment: str = "") -> bytes:
         command = self._command

@@ -46,9 +46,11 @@ class Traffic:
         if counters is None:
             return
         label = self._labels.get(calling_ae_title, UNKNOWN_PEER)
-        counters.add((RESPONSES, label, f"{status:04X}" if status else "0000"))
         if status == _SUCCESS:
-            counters.add(_BUCKET_KEYS[bisect_left(RECEIVE_BUCKETS, seconds)], seconds)
+            bucket = _BUCKET_KEYS[bisect_left(RECEIVE_BUCKETS, seconds)]
+            counters.add_two((RESPONSES, label, "0000"), bucket, seconds)
+        else:
+            counters.add((RESPONSES, label, f"{status:04X}"))
 
     def accepted(self, acceptance: Acceptance, caller: Caller) -> None:
         """An association was accepted."""

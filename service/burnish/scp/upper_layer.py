@@ -18,7 +18,7 @@ from burnish.access.peers import Caller
 from burnish.access.tls import peer_certificate
 from burnish.errors import BurnishError, Malformed
 from burnish.scp import messages
-from burnish.scp.messages import Command, StoreForm
+from burnish.scp.messages import Command, StoreForm, StorePDUs
 from burnish.scp.negotiation import Acceptance, Context, Rejection
 from burnish.scp.pending_reports import SILENCE, PendingReport, PendingReports
 from burnish.scp.stream import SHORT_READ, PeerEndedError, Stream
@@ -99,6 +99,15 @@ class StoreSink(DataSetSink):
     def begin(self, form: StoreForm, message_id: bytes, sop_instance_uid: bytes) -> None:
         """Begins with the next request, once the one before was finished."""
 
+    @abstractmethod
+    def store(
+        self, form: StoreForm, message_id: bytes, sop_instance_uid: bytes, data_set: memoryview
+    ) -> bytes:
+        """The response to the next request, whose data set is here as a whole.
+
+        `data_set` has to be valid until this returns.
+        """
+
 
 #: Opens the sink for a request, whether or not it has a data set.
 Dispatch = Callable[[Acceptance, int, Context, Command], DataSetSink]
@@ -142,6 +151,7 @@ class Association:
         self._command_set = bytearray()
         #: The form of the C-STORE-RQs in one presentation context, and their sink.
         self._store_form: StoreForm | None = None
+        self._store_pdus: StorePDUs | None = None
         self._store_sink: StoreSink | None = None
         self._store_context_id = 0
         self._context_id = 0
@@ -252,6 +262,10 @@ class Association:
         if stream.start == stream.end:
             is_inside_message = self._sink is not None or bool(self._command_set)
             self.busy = stream.expects_more = is_inside_message
+            stream.receive()
+        if self._store_pdus is not None and self._serve_store():
+            self.last_heard = monotonic()
+            return True
         pdu_type, length = self._read_pdu_header()
         self.busy = stream.expects_more = True
         if pdu_type == P_DATA_TF:
@@ -273,6 +287,37 @@ class Association:
                 UNEXPECTED_PDU, f"PDU of type {pdu_type} inside an association"
             )
         raise ProtocolViolationError(UNRECOGNIZED_PDU, f"PDU of unknown type {pdu_type}")
+
+    def _serve_store(self) -> bool:
+        """Serves a C-STORE-RQ like one before whose data set is one short fragment, if one is next.
+
+        It is compared at once, and stored from where it is in the buffer. Fragment by fragment, an
+        instance of 10 KB would take 10 us more of CPU time.
+        """
+        stream, pdus, form, sink = (
+            self._stream,
+            self._store_pdus,
+            self._store_form,
+            self._store_sink,
+        )
+        start = stream.start
+        if pdus is None or form is None or sink is None or stream.end - start < pdus.size:
+            return False
+        if self._sink is not None or self._command_set:
+            return False
+        request = pdus.identify(stream.buffer, start)
+        if request is None:
+            return False
+        message_id, sop_instance_uid, length = request
+        if length >= _LONG_FRAGMENT:
+            return False
+        self.messages += 1
+        self.busy = stream.expects_more = True
+        stream.need(pdus.size + length)
+        begin = stream.start + pdus.size
+        stream.start = end = begin + length
+        stream.send(sink.store(form, message_id, sop_instance_uid, stream.view[begin:end]))
+        return True
 
     def _serve_p_data(self, length: int) -> None:
         """Serves the PDV items of a P-DATA-TF, each a fragment of a command set or data set.
@@ -350,6 +395,7 @@ class Association:
                 self._store_form = StoreForm(data, command)
                 self._store_sink = sink
                 self._store_context_id = context_id
+                self._store_pdus = self._store_form.in_pdus(context_id)
         if not has_data_set:
             self._respond()
 

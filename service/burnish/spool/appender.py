@@ -55,7 +55,6 @@ class SealedSegment:
     descriptor: int
 
 
-@dataclass(eq=False, slots=True)
 class PendingRecord:
     """The record of one instance, and its place: at `payload` of the segment `name`.
 
@@ -63,17 +62,20 @@ class PendingRecord:
     caller wants to know of it later. `end` is where the next record begins.
     """
 
-    parts: Sequence[Any]
-    size: int
-    context: Any = None
-    name: str = ""
-    payload: int = 0
-    end: int = 0
-    error: str = ""
-    leads: bool = False
+    name = ""
+    payload = 0
+    end = 0
+    #: Why it was not appended; "" once it was.
+    error = "the spool cannot be written"
+    leads = False
     #: What the thread waits for if it does not lead: held until the record is durable or the thread
     #: has to lead. An Event would cost ten times as much.
     released: "threading.Lock | None" = None
+
+    def __init__(self, parts: Sequence[Any], size: int, context: Any = None) -> None:
+        self.parts = parts
+        self.size = size
+        self.context = context
 
 
 #: What happened, in the order in which it happened.
@@ -155,8 +157,6 @@ class Appender:
             self._pending.remove(nothing)
 
     def _lead(self, group: Sequence[PendingRecord]) -> None:
-        for pending in group:  # until all of it is done
-            pending.error = "the spool cannot be written"
         try:
             self._append_group(group)
         except OSError as error:
@@ -197,10 +197,9 @@ class Appender:
         parts: list[Any] = []
         end = self._end
         for pending in group:
-            header = pending.parts[0]
             parts += pending.parts
             pending.name = self._name
-            pending.payload = end + len(header)
+            pending.payload = end + len(pending.parts[0])
             end += pending.size
             filler = segment.padding(end)
             if filler:
