@@ -6,6 +6,7 @@ convert and render are left out, so that the steps of a life come in the same or
 kinds.
 """
 
+import io
 import json
 import os
 import threading
@@ -28,8 +29,9 @@ from burnish.content import rendition_pool
 from burnish.db.session import Database
 from burnish.db.tables import Piece
 from burnish.errors import BurnishError
+from burnish.instance_header import header
 from burnish.plan import conversion
-from burnish.receive import Incoming, Receiver, buffers
+from burnish.receive import Incoming, Origin, Receiver, buffers
 from burnish.receive.replay import replay
 from burnish.request import operations
 from burnish.schedule import Schedule
@@ -250,7 +252,7 @@ class Life:
 
     def store(self, uid: str, *, again: bool = False) -> None:
         wanted = again or not self.has("stored", uid)
-        if wanted and not self._answer(lambda: self.receiver.accept(self._sent(material()[uid]))):
+        if wanted and not self._answer(lambda: self._send_whole(material()[uid])):
             self.diary.write("stored", uid)
 
     def store_newer(self, uid: str) -> None:
@@ -340,6 +342,19 @@ class Life:
             self.diary.write("cancelling", uid)
             if self._answer(cancel, 0x0112, 0xC201) in (0, 0x0112):
                 self.diary.write("cancelled", uid)
+
+    def _send_whole(self, sample: SampleInstance) -> None:
+        """Send an instance that arrives as a whole, after others like it."""
+        data_set = memoryview(sample.data_set)
+        for _ in range(2):
+            header.index(data_set, len(data_set), sample.transfer_syntax_uid, io.BytesIO)
+        origin = Origin(
+            sop_class_uid=sample.sop_class_uid,
+            transfer_syntax_uid=sample.transfer_syntax_uid,
+            calling_ae_title="MODALITY",
+            called_ae_title="BURNISH",
+        )
+        self.receiver.receive_from(origin, sample.sop_instance_uid, data_set)
 
     def _sent(self, sample: SampleInstance, called_ae_title: str = "BURNISH") -> Incoming:
         incoming = self.receiver.open(

@@ -36,7 +36,7 @@ from burnish.errors import (
 from burnish.file_slice import Slice
 from burnish.identifiers import new_uid
 from burnish.instance_header import header
-from burnish.receive import Incoming, Receiver, buffers
+from burnish.receive import Incoming, Origin, Receiver, buffers
 from burnish.receive import incoming as arriving
 from burnish.receive import indexer as indexing
 from burnish.receive import receiver as receiving
@@ -599,6 +599,70 @@ def test_a_refused_instance_with_a_file_of_its_own_leaves_nothing(
         send(receiver, instance(size=200_000), sop_instance_uid="1.2.3.99")
     assert list(ground.spool.incoming.iterdir()) == []
     assert ground.stored_keys() == []
+
+
+def origin_of(sample: SampleInstance, sop_class_uid: str = "") -> Origin:
+    return Origin(
+        sop_class_uid=sop_class_uid or sample.sop_class_uid,
+        transfer_syntax_uid=sample.transfer_syntax_uid,
+        calling_ae_title="MODALITY",
+        called_ae_title="BURNISH",
+    )
+
+
+@pytest.fixture
+def series(receiver: Receiver) -> list[SampleInstance]:
+    """Images of one series; those like them are known from then on."""
+    images = [
+        instance(instance_number=number, sop_instance_uid=f"1.2.{number}") for number in range(1, 9)
+    ]
+    for image in images[:2]:
+        accept(receiver, image)
+    return images
+
+
+def test_an_instance_like_one_before_is_stored_as_any_other(
+    ground: Ground, receiver: Receiver, series: list[SampleInstance], tmp_path: Path
+) -> None:
+    origin = origin_of(series[0])
+    for image in series[2:]:
+        assert header.index_alike(memoryview(image.data_set), image.transfer_syntax_uid)
+        data_set = bytearray(image.data_set)
+        receiver.receive_from(origin, image.sop_instance_uid, memoryview(data_set))
+        data_set[:] = bytes(len(data_set))  # what it was read into is used again
+    receiver.index()
+    with Ground(tmp_path / "other") as other:
+        other_receiver = Receiver(other.database, other.spool)
+        for image in series:
+            accept(other_receiver, image)
+        other_receiver.index()
+        expected = [(row.digest, row.size, other.stored_file(row)) for row in rows(other)]
+        columns = [column.name for column in Instance.__table__.columns]
+        own = {"id", "spool_key", "received_at"}
+        for row, other_row in zip(rows(ground), rows(other), strict=True):
+            for name in columns:
+                if name not in own:
+                    assert getattr(row, name) == getattr(other_row, name), name
+    assert [(row.digest, row.size, ground.stored_file(row)) for row in rows(ground)] == expected
+
+
+def test_an_instance_like_one_before_is_refused_as_any_other(
+    ground: Ground, receiver: Receiver, series: list[SampleInstance]
+) -> None:
+    image = series[2]
+    data_set = memoryview(image.data_set)
+    assert header.index_alike(data_set, image.transfer_syntax_uid)
+    for origin, uid, error in (
+        (origin_of(image), "1.2.99", Mismatch),
+        (origin_of(image), "1.2.x", InvalidUID),
+        (origin_of(image, HANGING_PROTOCOL), image.sop_instance_uid, Mismatch),
+        (origin_of(image, "x"), image.sop_instance_uid, InvalidUID),
+    ):
+        for _ in range(2):
+            with pytest.raises(error):
+                receiver.receive_from(origin, uid, data_set)
+    receiver.index()
+    assert [row.sop_instance_uid for row in rows(ground)] == ["1.2.1", "1.2.2"]
 
 
 def test_nothing_waits_once_everything_has_its_row(ground: Ground, receiver: Receiver) -> None:

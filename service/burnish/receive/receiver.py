@@ -40,6 +40,7 @@ from burnish.hashing import digest_as_text, digest_bytes
 from burnish.identifiers import is_tolerable_uid
 from burnish.instance_header import header, instance_faults
 from burnish.instance_header.equality import are_equal_as_data
+from burnish.receive import buffers
 from burnish.receive.buffers import Buffers
 from burnish.receive.incoming import Incoming
 from burnish.receive.indexer import Arrival, Indexer
@@ -146,11 +147,11 @@ class Receiver:
     def receive_from(self, origin: Origin, sop_instance_uid: str, data_set: memoryview) -> None:
         """Receive an instance that is here as a whole; raises as `open` and `accept` do.
 
-        `data_set` has to be valid until this returns. A data set that is like one before is
-        appended from where it is.
+        `data_set` has to be valid until this returns. If it is like one before, it is appended from
+        where it is.
         """
         alike_header = None
-        if not self._first_counts:
+        if len(data_set) <= buffers.BUFFER_SIZE and not self._first_counts:
             alike_header = header.index_alike(data_set, origin.transfer_syntax_uid)
         if alike_header is None:
             self._receive_unlike(origin, sop_instance_uid, data_set)

@@ -179,7 +179,9 @@ class StorePDUs:
         self._common = before, between, after
         self._context_id = before[_P_DATA_HEADER.size - 2]
 
-    def identify(self, buffer: mmap.mmap, start: int) -> tuple[bytes, bytes, int] | None:
+    def identify(
+        self, buffer: bytes | bytearray | mmap.mmap, start: int
+    ) -> tuple[bytes, bytes, int] | None:
         """Message ID, Affected SOP Instance UID, and the length of the data set.
 
         None if other PDUs begin at `start`, or the data set has several fragments.

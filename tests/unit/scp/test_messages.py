@@ -89,6 +89,32 @@ def test_a_request_in_which_another_byte_differs_is_not_of_that_form(
         assert form.command(*parts) == Command.decode(bytes(data))
 
 
+@quick
+@given(st.data(), st.sampled_from((b"", b"data", bytes(70_000))), st.sampled_from((1, 255)))
+def test_pdus_of_a_form_are_those_of_such_a_request_and_a_data_set_in_one_fragment(
+    data: st.DataObject, data_set: bytes, context_id: int
+) -> None:
+    request = store_request()
+    pdus = StoreForm(request, Command.decode(request)).in_pdus(context_id)
+    length = struct.pack(">II", len(data_set) + 6, len(data_set) + 2)
+    start = messages.p_data(context_id, request, b"", 0) + b"\4\0" + length
+    start += bytes((context_id, 2))
+    sent = bytearray(start + data_set)
+    assert pdus.size == len(start)
+    assert pdus.identify(sent, 0) == (b"\x07\0", b"1.2.3.4.", len(data_set))
+    assert pdus.identify(b"before" + sent, 6) == pdus.identify(sent, 0)
+    position = data.draw(st.integers(0, len(start) - 1))
+    sent[position] ^= data.draw(st.integers(1, 255))
+    changed = pdus.identify(sent, 0)
+    if changed is not None:
+        message_id, uid, _ = changed
+        decoded = Command.decode(bytes(sent[12 : 12 + len(request)]))
+        assert decoded[messages.MESSAGE_ID] == message_id
+        assert decoded[messages.AFFECTED_SOP_INSTANCE_UID] == uid
+        assert sent[-len(data_set) - 12 :] == start[-12:] + data_set
+        assert sum(decoded[name] != value for name, value in Command.decode(request).items()) == 1
+
+
 @pytest.mark.parametrize(
     "data",
     [

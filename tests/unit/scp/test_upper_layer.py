@@ -4,6 +4,7 @@ import itertools
 import random
 import socket
 import struct
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,9 +17,9 @@ from hypothesis import strategies as st
 from burnish.access.peers import Caller
 from burnish.errors import OutOfResources
 from burnish.scp import messages, upper_layer
-from burnish.scp.messages import Command
+from burnish.scp.messages import Command, StoreForm
 from burnish.scp.negotiation import Negotiator
-from burnish.scp.upper_layer import Association, NotEstablishedError
+from burnish.scp.upper_layer import Association, NotEstablishedError, StoreSink
 from burnish.settings import DicomSettings, Settings
 from burnish.vocabulary import VERIFICATION
 from factories import CT
@@ -244,6 +245,96 @@ def test_a_message_may_arrive_in_any_fragments(
     line.send(RELEASE)
     assert line.receive()[0] == 6
     assert line.end() == "released"
+
+
+class Store(Sink, StoreSink):
+    """Stands for all stores of one form: keeps their UIDs and data sets."""
+
+    def __init__(self, request: Command) -> None:
+        super().__init__(request)
+        self.uid = request.get(messages.AFFECTED_SOP_INSTANCE_UID, b"")
+        self.stored: list[tuple[bytes, bytes]] = []
+        #: How many of them were here as a whole.
+        self.whole = 0
+
+    def begin(self, form: StoreForm, message_id: bytes, sop_instance_uid: bytes) -> None:
+        self.request = form.command(message_id, sop_instance_uid)
+        self.uid = sop_instance_uid
+        self.data.clear()
+
+    def store(
+        self, form: StoreForm, message_id: bytes, sop_instance_uid: bytes, data_set: memoryview
+    ) -> bytes:
+        self.begin(form, message_id, sop_instance_uid)
+        self.write(data_set)
+        self.whole += 1
+        return self.finish()
+
+    def finish(self) -> bytes:
+        self.stored.append((self.uid, bytes(self.data)))
+        return super().finish()
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(seed=st.integers(0, 1 << 32))
+def test_stores_of_one_form_arrive_whole_however_they_are_fragmented(
+    open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "Sink", Store)
+    chance = random.Random(seed)
+    stream = b""
+    expected = []
+    for number in range(6):
+        data = chance.randbytes(chance.choice((0, 1, 500, 10_000, 31_000, 33_000, 300_000)))
+        uid = f"1.2.3.{number:04d}".encode()
+        expected.append((uid, data))
+        more = {messages.AFFECTED_SOP_INSTANCE_UID: uid}
+        request = command(messages.C_STORE_RQ, CT, data_set=True, message_id=number + 1, more=more)
+        middle = chance.choice((0, 0, 0, len(data) // 2))
+        stream += p_data(pdv(3, 3, request))
+        if middle:
+            stream += p_data(pdv(3, 0, data[:middle]))
+        stream += p_data(pdv(3, 2, data[middle:]))
+    line = open_line()
+    line.establish()
+    while stream:
+        count = chance.choice((len(stream), chance.randint(1, len(stream))))
+        line.send(stream[:count])
+        stream = stream[count:]
+    assert [line.status() for _ in expected] == [0] * 6
+    (sink,) = line.sinks
+    assert isinstance(sink, Store)
+    assert sink.stored == expected
+    assert line.association.messages == 6
+    line.send(RELEASE)
+    assert line.receive()[0] == 6
+    assert line.end() == "released"
+
+
+def test_a_store_like_the_one_before_is_stored_as_a_whole(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "Sink", Store)
+    more = {messages.AFFECTED_SOP_INSTANCE_UID: b"1.2.3.4."}
+    request = p_data(pdv(3, 3, command(messages.C_STORE_RQ, CT, data_set=True, more=more)))
+    line.establish()
+    for number in range(3):
+        line.send(request + p_data(pdv(3, 2, b"data")))
+        assert line.status() == 0
+        (sink,) = line.sinks
+        assert isinstance(sink, Store)
+        assert sink.whole == number
+    # another message between the two, and a data set of which the peer sends half
+    line.send(p_data(pdv(1, 3, command())))
+    assert line.status() == 0
+    line.send(request + p_data(pdv(3, 2, b"data"))[:-1])
+    assert line.end() == "connection closed by the peer"
+    assert sink.stored == [(b"1.2.3.4.", b"data")] * 3
 
 
 def p_data_of_length(length: int, body: bytes) -> bytes:
