@@ -55,8 +55,9 @@ class VolumeDownloads:
 
     def label(self, name: str, number: int, form: str) -> bytes:
         """The label of a volume, which its copies share; raises BurnishError."""
-        labels = PieceLabels(self.settings.label, form).of_volume(self.job(name, number))
-        return next(iter(labels.values())).data
+        labels = PieceLabels(self.settings.label, self.settings.content, form)
+        files = labels.of_volume(self.job(name, number))
+        return next(iter(files.values())).data
 
     def front_page(self, name: str, number: int) -> bytes:
         """INDEX.HTM of a volume; raises Unknown if it has none."""

@@ -14,7 +14,7 @@ from burnish.cli.options import Config, Json, PasswordFile, PrivateKey, existing
 
 if TYPE_CHECKING:
     from burnish.label import LabelContent, LabelFile, Patient, Study
-    from burnish.settings import LabelSettings
+    from burnish.settings import LabelSettings, Settings
 
 _VOLUME_OF = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})")
 
@@ -109,9 +109,9 @@ def label(
         barcode_value=barcode,
         barcode_symbology=symbology,
     )
-    settings = read_settings(config).label
+    settings = read_settings(config)
     if address:
-        _write(_address_label(settings, address, form), target, json=json)
+        _write(_address_label(settings.label, address, form), target, json=json)
     else:
         _write(_disc_label(content, settings, style, form, outlines), target, json=json)
 
@@ -131,12 +131,20 @@ def _address_label(settings: "LabelSettings", address: str, form: str) -> "Label
 
 
 def _disc_label(
-    content: "LabelContent", settings: "LabelSettings", style: str, form: str, outlines: bool
+    content: "LabelContent", settings: "Settings", style: str, form: str, outlines: bool
 ) -> "LabelFile":
+    from burnish.content.asked_for import read_site
     from burnish.write.labels import label_maker
 
-    content = replace(content, institution=content.institution or settings.institution)
-    return label_maker(settings).disc(content, style or settings.style, form, outlines=outlines)
+    site, label = read_site(settings.content), settings.label
+    content = replace(
+        content,
+        institution=content.institution or label.institution or site.institution,
+        contact=site.contact,
+        disclaimer=site.disclaimer,
+        logo=site.logo,
+    )
+    return label_maker(label).disc(content, style or label.style, form, outlines=outlines)
 
 
 def _form(target: Path) -> str:

@@ -133,7 +133,8 @@ def _write_labels(
     """Write the labels of volumes into a directory; what was written, as JSON has it."""
     from burnish.write.labels import PieceLabels
 
-    labels = PieceLabels(downloads.settings.label, form)
+    settings = downloads.settings
+    labels = PieceLabels(settings.label, settings.content, form)
     target.mkdir(parents=True, exist_ok=True)
     files: list[dict[str, object]] = []
     for job in downloads.jobs(name):

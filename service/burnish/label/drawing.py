@@ -1,4 +1,4 @@
-"""Craft: a label as lines of text and filled boxes at fixed places, in mm."""
+"""Craft: a label as lines of text, filled boxes and pictures at fixed places, in mm."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +38,23 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class PrintedPicture:
+    """A JPEG picture in colour of `columns` by `rows` pixels; (x, y) is its lower left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    jpeg: bytes
+    columns: int
+    rows: int
+
+    @property
+    def ink(self) -> Bounds:
+        return Bounds(self.x, self.y, self.x + self.width, self.y + self.height)
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """A page with its origin in the middle.
 
@@ -49,6 +66,7 @@ class Drawing:
     height: float
     texts: tuple[Text, ...]
     boxes: tuple[Box, ...]
+    pictures: tuple[PrintedPicture, ...] = ()
     shortened: bool = False
     notes: tuple[str, ...] = ()
 
@@ -63,3 +81,5 @@ class Drawing:
             yield text.ink
         for box in self.boxes:
             yield box.ink
+        for picture in self.pictures:
+            yield picture.ink

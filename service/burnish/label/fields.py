@@ -13,8 +13,9 @@ class LabelContent:
     """Everything that a label may say.
 
     `patients` is empty if nothing from the instances may be printed. `created` is a DICOM date
-    (DA). `content_type` is what IHE wants on labels: DICOM ONLY or DICOM AND WEB. With a
-    `volume_count` of 0, neither the volume's number nor the count is printed.
+    (DA). `logo` is a JPEG picture in colour. `content_type` is what IHE wants on labels: DICOM ONLY
+    or DICOM AND WEB. With a `volume_count` of 0, neither the volume's number nor the count is
+    printed.
     """
 
     file_set_id: str = ""
@@ -26,6 +27,9 @@ class LabelContent:
     content_type: str = ""
     instances: int = 0
     institution: str = ""
+    contact: str = ""
+    disclaimer: str = ""
+    logo: bytes = b""
     label_text: str = ""
     barcode_value: str = ""
     barcode_symbology: str = ""
@@ -49,6 +53,8 @@ def label_fields(content: LabelContent) -> dict[str, str]:
         "content_type": content.content_type,
         "instances": str(content.instances or ""),
         "institution": bidi.printable(content.institution),
+        "contact": content.contact.strip(),
+        "disclaimer": content.disclaimer.strip(),
         "label_text": content.label_text,
         "barcode_value": bidi.printable(content.barcode_value),
         "patients": str(len(content.patients) or ""),

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from math import sqrt
 
 from burnish.errors import InvalidValue
 from burnish.label.barcode import MODULE_WIDTHS, Barcode, encode_barcode
-from burnish.label.drawing import Box, Drawing, Text
+from burnish.label.drawing import Box, Drawing, PrintedPicture, Text
 from burnish.label.fields import LabelContent, label_fields, patient_fields, study_fields
 from burnish.label.fonts import Fonts
 from burnish.label.ring import DISC, Ring, Side
@@ -41,7 +42,7 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class _RowContent:
-    """A row of a template with its text, or its bars and their text.
+    """A row of a template with its text, its bars and their text, or its logo without text.
 
     A row that is repeated has a text for each patient or study.
     """
@@ -49,6 +50,7 @@ class _RowContent:
     row: Row
     texts: tuple[str, ...]
     bars: Barcode | None = None
+    logo: bytes = b""
 
     def limited(self, limit: int) -> "_RowContent":
         """The row with at most `limit` texts, of which the last says how many more there are."""
@@ -102,6 +104,7 @@ class _AreaLayout:
 
     texts: tuple[Text, ...]
     boxes: tuple[Box, ...]
+    pictures: tuple[PrintedPicture, ...]
     bottom: float
     shortened: bool
 
@@ -119,6 +122,7 @@ def lay_out_disc(content: LabelContent, template: Template, ring: Ring, fonts: F
     ]
     texts: list[Text] = []
     boxes: list[Box] = []
+    pictures: list[PrintedPicture] = []
     notes: list[str] = []
     shortened = False
     for area, side, low, high in areas:
@@ -127,12 +131,13 @@ def lay_out_disc(content: LabelContent, template: Template, ring: Ring, fonts: F
         layout = setter.lay_out(rows, region, area.anchor)
         texts += layout.texts
         boxes += layout.boxes
+        pictures += layout.pictures
         shortened = shortened or layout.shortened
     if template.divider:
         half_width = sqrt(ring.reach**2 - (band + _DIVIDER_WIDTH) ** 2)
         for y in (band, -band - _DIVIDER_WIDTH):
             boxes.append(Box(-half_width, y, 2 * half_width, _DIVIDER_WIDTH, template.divider))
-    return Drawing(DISC, DISC, tuple(texts), tuple(boxes), shortened, tuple(notes))
+    return Drawing(DISC, DISC, tuple(texts), tuple(boxes), tuple(pictures), shortened, tuple(notes))
 
 
 def lay_out_address(text: str, width: float, height: float, fonts: Fonts) -> Drawing:
@@ -159,7 +164,7 @@ def lay_out_address(text: str, width: float, height: float, fonts: Fonts) -> Dra
         x = _ADDRESS_MARGIN - width / 2 - line.ink.left * size
         y = top - (number * _LINE_HEIGHT + _ASCENT) * size
         texts.append(Text(line, x, y, size, _BLACK))
-    return Drawing(width, height, tuple(texts), (), _is_shortened(lines))
+    return Drawing(width, height, tuple(texts), (), shortened=_is_shortened(lines))
 
 
 def _rows_with_content(
@@ -168,6 +173,10 @@ def _rows_with_content(
     """The rows of an area that are not empty; `notes` receives what is wrong with the bar code."""
     fields = label_fields(content)
     for row in area.rows:
+        if row.logo:
+            if content.logo:
+                yield _RowContent(row, ("",), logo=content.logo)
+            continue
         if row.barcode:
             if content.barcode_value:
                 yield _barcode_row(row, content, fields["barcode_value"], notes)
@@ -215,7 +224,7 @@ class _AreaSetter:
             layout = self._anchored(fewer_rows, region, anchor, _SCALES[-1])
             if region.contains(layout):
                 return replace(layout, shortened=True)
-        return _AreaLayout((), (), region.low, shortened=True)
+        return _AreaLayout((), (), (), region.low, shortened=True)
 
     def _anchored(
         self, rows: Sequence[_RowContent], region: _Region, anchor: str, scale: float
@@ -261,14 +270,20 @@ class _AreaSetter:
         needed_sizes = dict(sizes)
         texts: list[Text] = []
         boxes: list[Box] = []
+        pictures: list[PrintedPicture] = []
         shortened = False
         y = top
         for number, content in enumerate(rows):
             row = content.row
             largest = min(row.size * scale * _POINT, sizes.get(number, row.size * _POINT))
             for text in content.texts:
-                if texts or boxes:
+                if texts or boxes or pictures:
                     y -= row.space * scale
+                if content.logo:
+                    picture = _placed_logo(content.logo, row, region, y, scale)
+                    pictures.append(picture)
+                    y = picture.y
+                    continue
                 if content.bars:
                     bars = self._bars(content.bars, row, region, y)
                     if bars:
@@ -282,7 +297,8 @@ class _AreaSetter:
                 placed, y = _placed_below(lines, size, row.colour, region, y)
                 texts += placed
                 shortened = shortened or not _is_complete(lines)
-        return _AreaLayout(tuple(texts), tuple(boxes), y, shortened), needed_sizes
+        layout = _AreaLayout(tuple(texts), tuple(boxes), tuple(pictures), y, shortened)
+        return layout, needed_sizes
 
     def _row_lines(
         self, row: Row, text: str, region: _Region, top: float, largest: float
@@ -338,6 +354,24 @@ class _AreaSetter:
                     for start, bar in barcode.bars()
                 ]
         return []
+
+
+def _placed_logo(
+    logo: bytes, row: Row, region: _Region, top: float, scale: float
+) -> PrintedPicture:
+    """A logo below `top`, as high as its row says if that is not too wide there."""
+    from PIL import Image
+
+    with Image.open(BytesIO(logo)) as opened:
+        columns, rows = opened.size
+    height = row.height * scale
+    left, right = region.room(top - height, top)
+    width = height * columns / rows
+    if width > right - left:
+        width = max(0.0, right - left)
+        height = width * rows / columns
+    x = region.aligned(width, (left, right))
+    return PrintedPicture(x, top - height, width, height, logo, columns, rows)
 
 
 def _is_shortened(lines: Sequence[Line]) -> bool:

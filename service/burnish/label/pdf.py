@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 
-from burnish.label.drawing import Drawing, Text
+from burnish.label.drawing import Drawing, PrintedPicture, Text
 from burnish.label.fonts import Bounds, Face
 from burnish.label.typesetting import BOX_HEIGHT, BOX_STROKE, BOX_WIDTH, Glyph
 
@@ -52,6 +52,9 @@ def encode_pdf(drawing: Drawing, outlines: Iterable[float] = ()) -> bytes:
     for box in drawing.boxes:
         content.append(_fill_colour(box.colour))
         content.append(f"{box.x:.4f} {box.y:.4f} {box.width:.4f} {box.height:.4f} re f")
+    for number, picture in enumerate(drawing.pictures):
+        place = f"{picture.width:.4f} 0 0 {picture.height:.4f} {picture.x:.4f} {picture.y:.4f}"
+        content.append(f"q {place} cm /P{number} Do Q")
     for text in drawing.texts:
         content += _text_operators(text, fonts)
     content.append("Q")
@@ -177,16 +180,31 @@ def _file(drawing: Drawing, content: str, fonts: list[_Type3Font]) -> bytes:
     writer = _PdfWriter()
     font_numbers = [_add_font(font, writer) for font in fonts]
     resources = " ".join(f"/F{index} {number} 0 R" for index, number in enumerate(font_numbers))
+    pictures = "".join(
+        f" /P{index} {_add_picture(picture, writer)} 0 R"
+        for index, picture in enumerate(drawing.pictures)
+    )
     stream = writer.add_stream(content)
     pages = writer.next_number + 1
     width, height = drawing.width * _POINTS_PER_MM, drawing.height * _POINTS_PER_MM
     page = writer.add(
         f"<< /Type /Page /Parent {pages} 0 R /MediaBox [0 0 {width:.4f} {height:.4f}]"
-        f" /Resources << /Font << {resources} >> >> /Contents {stream} 0 R >>"
+        f" /Resources << /Font << {resources} >> /XObject <<{pictures} >> >>"
+        f" /Contents {stream} 0 R >>"
     )
     writer.add(f"<< /Type /Pages /Kids [{page} 0 R] /Count 1 >>")
     root = writer.add(f"<< /Type /Catalog /Pages {pages} 0 R >>")
     return writer.finish(root)
+
+
+def _add_picture(picture: PrintedPicture, writer: _PdfWriter) -> int:
+    """Adds an image (8.9.5) and returns the number of its object."""
+    return writer.add(
+        f"<< /Type /XObject /Subtype /Image /Width {picture.columns} /Height {picture.rows}"
+        f" /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /DCTDecode"
+        f" /Length {len(picture.jpeg)} >>",
+        picture.jpeg,
+    )
 
 
 def _add_font(font: _Type3Font, writer: _PdfWriter) -> int:

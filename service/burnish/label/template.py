@@ -31,12 +31,12 @@ class _Table(BaseModel):
 
 
 class Row(_Table):
-    """One line of an area, or the bar code.
+    """One line of an area, the bar code, or the logo.
 
     Each part has fields in braces and is left out if one of them is empty. The other parts are
     joined by `separator`. A row with `each` is repeated for each patient or study, and `more`
     replaces those that have no room. The type is made smaller, down to `minimum`, before text is
-    shortened. `space` above the row and `height` of the bars are in mm.
+    shortened. `space` above the row and `height` of the bars or of the logo are in mm.
     """
 
     parts: tuple[str, ...] = ()
@@ -44,6 +44,7 @@ class Row(_Table):
     each: Literal["", "patient", "study"] = ""
     more: str = "… and {more} more"
     barcode: bool = False
+    logo: bool = False
     size: Points = 9
     minimum: Points = 5
     bold: bool = False
@@ -57,8 +58,8 @@ class Row(_Table):
         unknown = {name for part in self.parts for name in _FIELD.findall(part)} - FIELDS
         if unknown:
             raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
-        if bool(self.parts) == self.barcode:
-            raise ValueError("a row has either parts or the bar code")
+        if [bool(self.parts), self.barcode, self.logo].count(True) != 1:
+            raise ValueError("a row has either parts or the bar code or the logo")
         return self
 
     def text(self, fields: dict[str, str]) -> str:

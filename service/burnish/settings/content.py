@@ -27,10 +27,10 @@ class ContentSettings(SettingsTable):
     language: Literal["en", "de", "fr", "es", "it", "pt", "pl", "ja", "ar"] = "en"
     #: Empty: the Institution Name of the instances.
     institution: _SiteText = ""
-    #: Whom to call or write to; several lines are possible.
+    #: Whom to call or write to; several lines are possible. On pages, README.TXT and labels.
     contact: _SiteText = ""
     disclaimer: _SiteText = ""
-    #: A picture file that is shown on the first page.
+    #: A picture file that is shown on the first page and on labels.
     logo: Path | None = None
     #: A folder with programs for viewing, which is copied to media as it is.
     applications: Path | None = None

@@ -15,7 +15,7 @@ class LabelSettings(SettingsTable):
 
     #: For requests without Label Style Selection. Empty: the style that suits the content.
     style: CodeString = ""
-    #: Printed instead of the Institution Name of the instances.
+    #: Printed instead of the Institution Name of the instances. Empty: that of [content].
     institution: str = ""
     #: A directory with additional styles, one TOML file each.
     templates: Path | None = None

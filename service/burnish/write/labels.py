@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from burnish.burn import BurnJob
+from burnish.content.asked_for import read_site
+from burnish.content.content_terms import Site
 from burnish.content.patients_and_studies import summarize_patients
 from burnish.errors import BurnishError
 from burnish.label import (
@@ -23,7 +25,7 @@ from burnish.label import (
     merge_fields,
 )
 from burnish.media import MEDIA, FileSystem
-from burnish.settings import LabelSettings
+from burnish.settings import ContentSettings, LabelSettings
 from burnish.spool import DISK_FAILS
 from burnish.write.job import LabelInstructions, PieceJob
 from burnish.write.pipeline import VolumePlan
@@ -61,8 +63,11 @@ def label_maker(settings: LabelSettings) -> LabelMaker:
 class PieceLabels:
     """Makes the labels of pieces in the format that a device takes, as files beside the images."""
 
-    def __init__(self, settings: LabelSettings, label_format: str) -> None:
+    def __init__(
+        self, settings: LabelSettings, content: ContentSettings, label_format: str
+    ) -> None:
         self._settings = settings
+        self._content_settings = content
         self._format = label_format
         self._maker = label_maker(settings)
 
@@ -158,7 +163,12 @@ class PieceLabels:
         self, burn_job: BurnJob, plan: VolumePlan, instructions: LabelInstructions
     ) -> LabelContent:
         patients: tuple[Patient, ...] = ()
-        institution = "" if instructions.for_teaching else self._settings.institution
+        site = read_site(self._content_settings)
+        if instructions.for_teaching:
+            site = Site(disclaimer=site.disclaimer)
+        elif self._settings.institution:
+            site = replace(site, institution=self._settings.institution)
+        institution = site.institution
         if instructions.from_instances and not instructions.for_teaching:
             summary = summarize_patients(instance.header for instance in plan.instances)
             patients = summary.patients
@@ -174,6 +184,9 @@ class PieceLabels:
             content_type="DICOM AND WEB" if plan.has_pages else "DICOM ONLY",
             instances=len(plan.instances),
             institution=institution,
+            contact=site.contact,
+            disclaimer=site.disclaimer,
+            logo=site.logo,
             label_text=instructions.text,
             barcode_value=instructions.barcode_value,
             barcode_symbology=instructions.barcode_symbology,

@@ -92,7 +92,7 @@ class Worker:
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.stopping = threading.Event()
         self.recorder = PieceRecorder(database, settings, device, self.stopping)
-        self._labels = PieceLabels(settings.label, device.label_form)
+        self._labels = PieceLabels(settings.label, settings.content, device.label_form)
         self._built: dict[Path, BuiltImage] = {}
         self.database_problem = ""
         silent_after = settings.notify.silent_after.total_seconds()

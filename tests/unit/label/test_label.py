@@ -16,7 +16,7 @@ from PIL import Image
 
 from burnish.errors import InvalidSettings
 from burnish.label import LABEL_FORMATS, LabelContent, LabelMaker, Patient, Ring, Study
-from burnish.label.drawing import Drawing
+from burnish.label.drawing import Drawing, PrintedPicture
 from burnish.label.fields import label_fields
 from burnish.label.fonts import Fonts
 from burnish.label.label_layout import lay_out_address, lay_out_disc
@@ -100,6 +100,49 @@ def test_a_label_has_these_lines(fonts: Fonts) -> None:
 def test_a_label_says_whether_there_are_pages(fonts: Fonts, style: str) -> None:
     content = replace(ONE, content_type="DICOM AND WEB")
     assert "DICOM AND WEB" in lines(lay_out(content, fonts, style))
+
+
+def farthest(picture: PrintedPicture) -> float:
+    """The distance of the farthest corner of a picture from the middle of the disc."""
+    right, top = picture.x + picture.width, picture.y + picture.height
+    return max(hypot(x, y) for x in (picture.x, right) for y in (picture.y, top))
+
+
+def logo(width: int = 320, height: int = 80) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 30)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("style", ["STANDARD", "LIST", "TEXT"])
+def test_a_label_has_the_statements_of_the_site(fonts: Fonts, style: str) -> None:
+    content = replace(
+        ONE, contact="Radiology\nphone 0123", disclaimer="Not for diagnosis.", logo=logo()
+    )
+    drawing = lay_out(content, fonts, style)
+    assert lines(drawing)[-3:] == ["Radiology", "phone 0123", "Not for diagnosis."]
+    (picture,) = drawing.pictures
+    assert picture.width == pytest.approx(4 * picture.height)
+    assert farthest(picture) <= Ring().reach + 1e-6
+    assert picture.y > Ring().band
+    # the logo is above all text
+    assert all(picture.y >= text.ink.top for text in drawing.texts)
+    assert not drawing.shortened
+
+
+def test_a_wide_logo_is_made_smaller(fonts: Fonts) -> None:
+    (picture,) = lay_out(replace(ONE, logo=logo(3000, 100)), fonts).pictures
+    assert picture.width == pytest.approx(30 * picture.height)
+    assert farthest(picture) <= Ring().reach + 1e-6
+
+
+def test_the_logo_is_printed(label_maker: LabelMaker) -> None:
+    label = label_maker.disc(replace(ONE, logo=logo()), form="png")
+    with Image.open(io.BytesIO(label.data)) as opened:
+        pixels = np.asarray(opened.convert("RGB")).astype(int)
+    is_logo = np.abs(pixels - (200, 30, 30)).max(axis=2) < 12
+    # 28 by 7 mm at 300 dpi
+    assert is_logo.sum() == pytest.approx(28 * 7 * (300 / 25.4) ** 2, rel=0.1)
 
 
 def test_without_patients_the_label_names_none(fonts: Fonts) -> None:

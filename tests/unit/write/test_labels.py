@@ -152,6 +152,15 @@ def test_media_for_teaching_name_nobody_except_in_the_text_of_the_label(
             assert identification not in content, name
 
 
+def test_the_statements_of_the_site_are_on_the_label(tmp_path: Path) -> None:
+    site = {"institution": "St. Example", "contact": "telephone 77", "disclaimer": "Handle gently."}
+    with Ground(tmp_path, content=ContentSettings(**site)) as ground:
+        make_media(ground)
+        label = text(outbox(ground)["VOLUME01.pdf"])
+    for statement in site.values():
+        assert statement in label
+
+
 def test_many_patients_are_in_the_readme_of_their_own_volume(tmp_path: Path) -> None:
     """README.TXT takes sectors; a piece can be made only if all of them were planned."""
     device = DeviceSettings(
