@@ -14,11 +14,11 @@ _SHARE_OF_MEMORY = 0.75
 _LEAST_MEMORY = 1 << 29
 
 
-def confine_codec_process(workers: int) -> None:
+def confine_codec_process(workers: int, most_memory: int | None = None) -> None:
     """Prepare a process, one of so many, in which codecs run.
 
     It ends with the process that has started it, has a limit on its memory, and logs nothing of
-    what codecs report.
+    what codecs report. The limit is `most_memory` bytes, or a share of the machine's memory.
     """
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     # Its parent is the forkserver, which stays as long as it has workers. So a thread watches the
@@ -26,7 +26,7 @@ def confine_codec_process(workers: int) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = max(_LEAST_MEMORY, int(_SHARE_OF_MEMORY * memory / workers))
+    limit = most_memory or max(_LEAST_MEMORY, int(_SHARE_OF_MEMORY * memory / workers))
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 

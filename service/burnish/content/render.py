@@ -1,7 +1,8 @@
 """Craft: frames as 8-bit pictures, and pictures as JPEG (PS3.3 C.7.6.3, C.11.1, C.11.2)."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ Array = np.ndarray[Any, Any]
 
 #: A table is made of all values from the least to the largest, unless there are more than these.
 _LARGEST_TABLE = 1 << 17
+#: Pixels that are computed at once: so what is needed beside a frame and its picture is bounded.
+_BAND = 1 << 19
 #: Without a window, so many percent of the pixels are shown as black, and as many as white.
 _CUT = 0.5
 #: Every so many pixels in both directions count for that.
@@ -25,13 +28,28 @@ def render_frame(cells: Array, display: FrameDisplay) -> Array:
     `cells` are the stored values, or the samples of RGB.
     """
     if display.palette:
-        return _apply_palette(cells, display.palette)
+        return _in_bands(cells, partial(_apply_palette, palette=display.palette))
     if cells.ndim == 3:
-        return _to_bytes(cells[..., :3], display.bits_stored)
+        if _is_bytes(cells, display.bits_stored):
+            return cells[..., :3]
+        return _in_bands(cells[..., :3], partial(_to_bytes, bits_stored=display.bits_stored))
     if display.bits_stored == 1:
         bits: Array = (cells != 0).astype(np.uint8) * np.uint8(255)
         return 255 - bits if display.inverse else bits
     return _render_grey(cells, display)
+
+
+def _in_bands(cells: Array, compute: Callable[[Array], Array]) -> Array:
+    """The picture of a frame, of which some rows at a time are computed."""
+    rows = max(1, _BAND // max(1, cells.shape[1]))
+    if len(cells) <= rows:
+        return compute(cells)
+    first = compute(cells[:rows])
+    picture = np.empty((len(cells), *first.shape[1:]), first.dtype)
+    picture[:rows] = first
+    for start in range(rows, len(cells), rows):
+        picture[start : start + rows] = compute(cells[start : start + rows])
+    return picture
 
 
 def _render_grey(cells: Array, display: FrameDisplay) -> Array:
@@ -39,17 +57,20 @@ def _render_grey(cells: Array, display: FrameDisplay) -> Array:
     has_voi = display.has_window or display.voi_lut is not None
     if is_plain and not has_voi and cells.dtype == np.uint8:
         # an image of 8 bits that says nothing else is what people are to see
-        grey = _to_bytes(cells, display.bits_stored)
+        grey = _in_bands(cells, partial(_to_bytes, bits_stored=display.bits_stored))
         return 255 - grey if display.inverse else grey
+    extent = (0.0, 1.0) if has_voi else _extent(cells, display)
+
+    def grey_of(values: Array) -> Array:
+        return _to_grey(_modality_values(values, display), display, extent)
+
     if cells.dtype.kind == "f":
-        return _to_grey(_modality_values(cells, display), display, cells)
+        return _in_bands(cells, grey_of)
     least, largest = int(cells.min()), int(cells.max())
     if largest - least > _LARGEST_TABLE:
-        return _to_grey(_modality_values(cells, display), display, cells)
-    values = np.arange(least, largest + 1, dtype=np.int64)
-    table = _to_grey(_modality_values(values, display), display, cells)
-    result: Array = table[cells.astype(np.int64, copy=False) - least]
-    return result
+        return _in_bands(cells, grey_of)
+    table = grey_of(np.arange(least, largest + 1, dtype=np.int64))
+    return _in_bands(cells, lambda band: table[band.astype(np.int64, copy=False) - least])
 
 
 def _modality_values(values: Array, display: FrameDisplay) -> Array:
@@ -60,8 +81,11 @@ def _modality_values(values: Array, display: FrameDisplay) -> Array:
     return result
 
 
-def _to_grey(values: Array, display: FrameDisplay, cells: Array) -> Array:
-    """Values after the Modality LUT as bytes; `cells` are the stored values of the frame."""
+def _to_grey(values: Array, display: FrameDisplay, extent: tuple[float, float]) -> Array:
+    """Values after the Modality LUT as bytes.
+
+    `extent` are those shown as black and as white where the image does not say which.
+    """
     if display.has_window:
         assert display.center is not None  # noqa: S101
         assert display.width is not None  # noqa: S101
@@ -71,7 +95,7 @@ def _to_grey(values: Array, display: FrameDisplay, cells: Array) -> Array:
         looked_up = _look_up(np.rint(values).astype(np.int64), table).astype(np.float64)
         grey = looked_up * (255 / ((1 << table.bits) - 1))
     else:
-        black, white = _extent(cells, display)
+        black, white = extent
         grey = (values - black) * (255 / max(white - black, 1e-9))
     grey = np.nan_to_num(grey)
     result: Array = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
@@ -118,8 +142,12 @@ def _apply_palette(cells: Array, palette: Sequence[LookupTable]) -> Array:
     return np.stack([_look_up(cells, table) for table in palette], axis=-1).astype(np.uint8)
 
 
+def _is_bytes(samples: Array, bits_stored: int) -> bool:
+    return bits_stored == 8 and samples.dtype == np.uint8
+
+
 def _to_bytes(samples: Array, bits_stored: int) -> Array:
-    if bits_stored == 8 and samples.dtype == np.uint8:
+    if _is_bytes(samples, bits_stored):
         return samples
     scaled = samples.astype(np.float64) * (255 / ((1 << bits_stored) - 1))
     result: Array = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

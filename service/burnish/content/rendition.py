@@ -5,7 +5,8 @@ they were made, then a JSON object that describes them, then the length of that 
 depends on the bytes of the instance, on the options and on `VERSION` alone, which its key names: so
 copies, retries and other volumes use it again.
 
-An image is decoded frame by frame, so that memory depends on the size of a frame only.
+An image is decoded frame by frame, and frames of very many pixels in a smaller size, so that memory
+is bounded.
 """
 
 import json
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from burnish.content import documents, instance_reader
+from burnish.content import documents, instance_reader, large_frames
 from burnish.content.documents.body import DocumentWriter, read_body
 from burnish.content.model import (
     ContentKind,
@@ -44,6 +45,8 @@ _END = struct.Struct("<I8s")
 _MARK = b"BURNCONT"
 #: An instance of fewer bytes is read whole; of a larger one, frame by frame.
 _READ_WHOLE = 32 << 20
+#: Rows of an image whose colours are converted at once.
+_ROWS_OF_COLOUR = 256
 #: What pydicom and the codecs raise for damaged or unusual data.
 CODEC_ERRORS = (
     *instance_reader.VALUE_ERRORS,
@@ -193,7 +196,10 @@ def _make(
         values["instance"] = description.to_json()
         if description.kind is ContentKind.DOCUMENT:
             _add_document(values, data_set, source, blobs)
-        _add_pictures(values, data_set, source if is_large else data_set, blobs, options)
+        if large_frames.is_large(data_set):
+            # their true values would be more than a browser holds
+            options = replace(options, pixels=PackedPixels.NONE)
+        _add_pictures(values, data_set, source, blobs, options, is_large=is_large)
     except CODEC_ERRORS as error:
         values["fault"] = _reason(error)
     return values
@@ -230,17 +236,27 @@ def _add_document(
 def _add_pictures(
     values: dict[str, Any],
     data_set: "Dataset",
-    source: "BinaryIO | Dataset",
+    source: BinaryIO,
     blobs: BlobWriter,
     options: RenditionOptions,
+    *,
+    is_large: bool,
 ) -> None:
-    """Adds the pictures of an image, and what the viewer needs of any instance."""
+    """Adds the pictures of an image, and what the viewer needs of any instance.
+
+    `is_large`: `data_set` has no pixels, and these are read from `source`.
+    """
     recorder = InstanceRecorder(data_set, PackedPixels(options.pixels))
     lines: list[Blob] = []
     is_complete = True
     try:
         if values["instance"]["kind"] == ContentKind.IMAGE:
-            for picture, line in _pictures(source, data_set, recorder, blobs, options):
+            if large_frames.is_large(data_set):
+                frames = _small_pictures(source, data_set, recorder, blobs, options)
+            else:
+                pixels = source if is_large else data_set
+                frames = _pictures(pixels, data_set, recorder, blobs, options)
+            for picture, line in frames:
                 frame, width, height, jpeg, thumbnail, aspect = picture
                 values["pictures"].append((frame, width, height, jpeg[1:], thumbnail[1:], aspect))
                 if line.size:
@@ -273,7 +289,8 @@ def _pictures(
     in_cells = any(overlay.bit is not None for overlay in overlays)
     aspect = instance_reader.pixel_aspect(data_set)
     stored = int(data_set.get("BitsStored") or 16)
-    for number, decoded in enumerate(_frames(source, keep_unused_bits=in_cells)):
+    frames = _frames(source, data_set, keep_unused_bits=in_cells)
+    for number, decoded in enumerate(frames):
         cells = decoded & ((1 << stored) - 1) if in_cells else decoded
         line = blobs.add(recorder.frame_line(cells))
         display = instance_reader.frame_display(data_set, number)
@@ -282,26 +299,67 @@ def _pictures(
             picture = render.only_regions(picture, regions)
         elif overlays and not options.teaching:  # they may have names
             picture = render.draw_overlays(picture, overlays, number, decoded)
-        height, width = picture.shape[:2]
-        yield (
-            Picture(
-                number + 1,
-                width,
-                height,
-                blobs.add(render.to_jpeg(picture, options.quality)),
-                blobs.add(render.to_thumbnail(picture, options.thumbnail, aspect)),
-                round(aspect, 4),
-            ),
-            line,
-        )
+        yield _picture(number, picture, aspect, blobs, options), line
 
 
-def _frames(source: "BinaryIO | Dataset", *, keep_unused_bits: bool) -> Iterator[Any]:
+def _small_pictures(
+    source: BinaryIO,
+    data_set: "Dataset",
+    recorder: InstanceRecorder,
+    blobs: BlobWriter,
+    options: RenditionOptions,
+) -> Iterator[tuple[Picture, Blob]]:
+    """The same of frames that are too large; the viewer draws their overlays."""
+    from burnish.content import render
+
+    if options.teaching and instance_reader.teaching_regions(data_set):
+        raise MemoryError
+    aspect = instance_reader.pixel_aspect(data_set)
+    for number, cells in enumerate(large_frames.smaller_frames(source, data_set)):
+        line = blobs.add(recorder.frame_line(cells))
+        picture = render.render_frame(cells, instance_reader.frame_display(data_set, number))
+        yield _picture(number, picture, aspect, blobs, options), line
+
+
+def _picture(
+    number: int, picture: Any, aspect: float, blobs: BlobWriter, options: RenditionOptions
+) -> Picture:
+    """The picture of a frame, counted from 0, as JPEG and thumbnail."""
+    from burnish.content import render
+
+    height, width = picture.shape[:2]
+    return Picture(
+        number + 1,
+        width,
+        height,
+        blobs.add(render.to_jpeg(picture, options.quality)),
+        blobs.add(render.to_thumbnail(picture, options.thumbnail, aspect)),
+        round(aspect, 4),
+    )
+
+
+def _frames(
+    source: "BinaryIO | Dataset", data_set: "Dataset", *, keep_unused_bits: bool
+) -> Iterator[Any]:
+    """The decoded frames, colours as red, green and blue."""
     from pydicom.pixels.utils import iter_pixels
 
     if not hasattr(source, "file_meta"):
         source.seek(0)
-    yield from iter_pixels(source, correct_unused_bits=not keep_unused_bits)
+    is_ybr = str(data_set.get("PhotometricInterpretation")) in ("YBR_FULL", "YBR_FULL_422")
+    for frame in iter_pixels(source, raw=True, correct_unused_bits=not keep_unused_bits):
+        if is_ybr and frame.ndim == 3:
+            _convert_to_rgb(frame)
+        yield frame
+
+
+def _convert_to_rgb(frame: Any) -> None:
+    """YBR_FULL to RGB, some rows at a time: pydicom needs twelve bytes for each sample."""
+    from pydicom.pixels.processing import convert_color_space
+
+    for start in range(0, len(frame), _ROWS_OF_COLOUR):
+        rows = frame[start : start + _ROWS_OF_COLOUR]
+        rows[:] = convert_color_space(rows, "YBR_FULL", "RGB")
 
 
 def _reason(error: BaseException) -> str:

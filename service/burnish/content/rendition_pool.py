@@ -27,6 +27,9 @@ _MODULES = (
 )
 #: Instances that a worker takes at once.
 _CHUNK = 4
+#: Bytes of memory that a worker may use. The system counts 50 MB that are reserved and never used,
+#: so that at most 300 MB are in use.
+_MOST_MEMORY = 352 << 20
 #: Seconds of CPU time for the renditions of a chunk, plus seconds for each byte of its instances.
 _TIME_LIMIT = 120.0
 _TIME_LIMIT_PER_BYTE = 2e-6
@@ -121,7 +124,7 @@ class RenditionPool:
                 self._workers,
                 mp_context=context,
                 initializer=confine_codec_process,
-                initargs=(self._workers,),
+                initargs=(self._workers, _MOST_MEMORY),
             )
         return self._pool
 

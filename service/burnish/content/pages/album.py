@@ -295,11 +295,14 @@ def _large_page(
     parts.append(_page_links(position, large_page_name, terms))
     for picture in pictures:
         name = text(_picture_name(picture, terms))
-        lossy = texts.text("pages.lossy") if picture.instance.lossy else ""
+        notes = paragraph(texts.text("pages.lossy"), "note") if picture.instance.lossy else ""
+        rows, columns = picture.instance.rows, picture.instance.columns
+        if picture.picture.width < columns:
+            notes += paragraph(texts.text("pages.reduced", rows=rows, columns=columns), "note")
         parts.append(
             f'<div class="large" id="i{picture.number}">\n<h2>{name}</h2>\n'
             f'<p><a href="{picture.name}"><img src="{picture.name}" alt="{name}"{_size(picture)} />'
-            f"</a></p>\n{paragraph(lossy, 'note')}</div>\n"
+            f"</a></p>\n{notes}</div>\n"
         )
     parts.append(_page_links(position, large_page_name, terms))
     parts.append(_foot(terms))
