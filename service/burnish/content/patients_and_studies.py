@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 from burnish import character_sets
+from burnish.content.languages import Catalogue
 from burnish.dicom_elements import scan
 from burnish.directory_records import group_by_study
 from burnish.values import InstanceHeader, Patient, Study
@@ -99,29 +100,31 @@ def _texts(entity_keys: bytes) -> dict[int, str]:
     }
 
 
-def summary_lines(summary: PatientSummary) -> list[str]:
+def summary_lines(summary: PatientSummary, texts: Catalogue) -> list[str]:
     """The summary as lines of plain text, in full; an empty line separates patients."""
-    lines = [_line("Institution:", name) for name in summary.institutions]
+    lines = [_line(texts.text("readme.institution"), name) for name in summary.institutions]
     for patient in summary.patients:
         if lines:
             lines.append("")
         birth_date_and_sex = _joined(" ", _date(patient.birth_date), patient.sex)
         rows = [
-            ("Patient:", _name(patient.patient_name)),
-            ("Patient ID:", patient.patient_id),
-            ("Birth date, sex:", birth_date_and_sex),
-            *(("Study:", _study_text(study)) for study in patient.studies),
+            (texts.text("readme.patient"), _name(patient.patient_name)),
+            (texts.text("readme.patient_id"), patient.patient_id),
+            (texts.text("readme.birth_date"), birth_date_and_sex),
+            *((texts.text("readme.study"), _study_text(study, texts)) for study in patient.studies),
         ]
         lines += [_line(title, text) for title, text in rows if text]
     return lines
 
 
 def _line(title: str, text: str) -> str:
-    return f"{title:<19}{text}"
+    return f"{title:<18} {text}"
 
 
-def _study_text(study: Study) -> str:
-    accession = f"Accession Number {study.accession_number}" if study.accession_number else ""
+def _study_text(study: Study, texts: Catalogue) -> str:
+    accession = ""
+    if study.accession_number:
+        accession = texts.text("readme.accession_number", number=study.accession_number)
     return _joined(
         ", ",
         _date(study.study_date),

@@ -34,15 +34,10 @@ _TEXT = """\
 """
 
 _REMARKS = """
-PLEASE NOTE
+{title}
 
 {remarks}
 """
-#: README.TXT is not encrypted, and remarks name UIDs and damage.
-_SECURE_REMARK = (
-    "There are remarks on what this medium holds, which are not given in this unencrypted file."
-    " Ask the institution that made it."
-)
 #: The width of the text in columns; a UID is not broken.
 _WIDTH = 72
 #: The most volumes of a set: the line that counts them has room for as many.
@@ -52,21 +47,17 @@ _MOST_VOLUMES = 99_999
 #: SignedData (1.2.840.113549.1.7.2). OpenSSL decrypts a file to its content alone, but checks a
 #: digest or signature only where the content is wrapped in a ContentInfo with one of these.
 _DECRYPTION = r"""
-DICOMDIR and all DICOM files are encrypted: they are Secure DICOM Files
-by the Basic DICOM Media Security Profile (PS3.15 D.1). To open them,
-you need the password, or the private key to one of the certificates
-that were chosen. A viewer that supports this profile asks for it.
+{secure}
 
-For any other viewer, decrypt the files first. OpenSSL does that, in a
-Unix shell with the medium as the working directory:
+{openssl}
 
   set -- -recip CERTIFICATE.PEM -inkey KEY.PEM
   # or: set -- -pwri_password 'THE PASSWORD'
   TO=$HOME/opened
-  wrap() {
+  wrap() {{
     printf '\060\200\006\011\052\206\110\206\367\015\001\007'"\\$1"
     printf '\240\200'; cat "$TO/inner"; printf '\0\0\0\0'
-  }
+  }}
   find . -type f ! -name '*.*' | while read -r F; do
     mkdir -p "$TO/$(dirname "$F")"
     openssl cms -decrypt -inform DER -binary "$@" \
@@ -74,15 +65,15 @@ Unix shell with the medium as the working directory:
     wrap 005 | openssl cms -digest_verify -inform DER -binary \
       -out "$TO/$F" 2>"$TO/log" ||
     wrap 002 | openssl cms -verify -noverify -inform DER -binary \
-      -out "$TO/$F" 2>"$TO/log" || { echo "CHANGED: $F"; rm "$TO/$F"; }
+      -out "$TO/$F" 2>"$TO/log" || {{ echo "CHANGED: $F"; rm "$TO/$F"; }}
   done
   rm "$TO/inner" "$TO/log"
 
-Then continue with the files in the directory "opened":
+{then}
 """
 
 _DETAILS = """
-WHAT IS ON THE LABEL, IN FULL
+{title}
 
 {details}
 """
@@ -106,11 +97,15 @@ class ReadmeDetails:
     remarks: tuple[str, ...] = ()
     profiles: str = ""
 
-    def text(self, headers: Iterable[InstanceHeader]) -> str:
-        """The details for a volume with instances of these headers; "" if there are none."""
+    def text(self, headers: Iterable[InstanceHeader], content: ContentTerms | None = None) -> str:
+        """The details for a volume with instances of these headers; "" if there are none.
+
+        `content` says in which language; None: in English.
+        """
+        texts = (content or NO_CONTENT).texts
         lines = self.label_text.strip().splitlines()
         if self.patients:
-            patient_lines = summary_lines(summarize_patients(headers))
+            patient_lines = summary_lines(summarize_patients(headers), texts)
             if lines and patient_lines:
                 lines.append("")
             lines += patient_lines
@@ -146,6 +141,8 @@ def build_readme(
     terms = content or NO_CONTENT
     texts = terms.texts
     has_details = not secure and not terms.teaching
+    # README.TXT is not encrypted, and remarks name UIDs and damage
+    shown_remarks = [texts.text("readme.secure_remarks")] if secure else remarks
     text = _TEXT.format(
         heading=_filled(texts.text("readme.heading")),
         file_set_id_title=texts.text("readme.file_set_id"),
@@ -155,10 +152,10 @@ def build_readme(
         instances_title=texts.text("readme.instances"),
         instances=instances,
         made_by="" if secure else _made_by(terms, institutions),
-        details=_DETAILS.format(details=details) if details and has_details else "",
-        remarks=_remarks_section([_SECURE_REMARK] if secure else remarks) if remarks else "",
+        details=_details_section(details, terms) if details and has_details else "",
+        remarks=_remarks_section(shown_remarks, terms) if remarks else "",
         open_title=texts.text("readme.open_title"),
-        decryption=_DECRYPTION if secure else "",
+        decryption=_decryption(terms) if secure else "",
         open="\n\n".join(_filled(paragraph) for paragraph in _ways_to_open(terms)),
         organised_title=texts.text("readme.organised_title"),
         files="\n".join(_file_lines(terms)),
@@ -246,12 +243,22 @@ def _statements(terms: ContentTerms) -> list[str]:
     return statements
 
 
-def _remarks_section(remarks: Sequence[str]) -> str:
-    wrapped = (
-        textwrap.fill(remark, _WIDTH, break_long_words=False, break_on_hyphens=False)
-        for remark in remarks
+def _decryption(terms: ContentTerms) -> str:
+    """How to open a Secure File-set."""
+    parts = {"secure": "secure", "openssl": "secure_openssl", "then": "secure_then"}
+    texts = terms.texts
+    return _DECRYPTION.format(
+        **{name: _filled(texts.text(f"readme.{key}")) for name, key in parts.items()}
     )
-    return _REMARKS.format(remarks="\n\n".join(wrapped))
+
+
+def _details_section(details: str, terms: ContentTerms) -> str:
+    return _DETAILS.format(title=terms.texts.text("readme.details_title"), details=details)
+
+
+def _remarks_section(remarks: Sequence[str], terms: ContentTerms) -> str:
+    title = terms.texts.text("readme.remarks_title")
+    return _REMARKS.format(title=title, remarks="\n\n".join(map(_filled, remarks)))
 
 
 def with_instance_count(readme: bytes, instances: int) -> bytes:
@@ -266,8 +273,10 @@ def with_instance_count(readme: bytes, instances: int) -> bytes:
     return _INSTANCE_COUNT.sub(count, readme, count=1)
 
 
-def with_remarks(readme: bytes, remarks: Sequence[str]) -> bytes:
+def with_remarks(
+    readme: bytes, remarks: Sequence[str], content: ContentTerms | None = None
+) -> bytes:
     """A README.TXT of any version of Burnish, with further remarks at its end."""
     if not remarks:
         return readme
-    return readme + _remarks_section(remarks).replace("\n", "\r\n").encode()
+    return readme + _remarks_section(remarks, content or NO_CONTENT).replace("\n", "\r\n").encode()

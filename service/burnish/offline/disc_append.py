@@ -320,7 +320,7 @@ def _plan_session(  # noqa: PLR0917
     files = [VolumeFile(_DICOMDIR, len(dicomdir), dicomdir)]
     if earlier.readme is not None:
         readme = readme_txt.with_instance_count(earlier.readme, len(expected))
-        readme = readme_txt.with_remarks(readme, _damage_remarks(candidates))
+        readme = readme_txt.with_remarks(readme, _damage_remarks(candidates), earlier.terms)
         files.append(VolumeFile(readme_txt.NAME, len(readme), readme))
     kept = dict(earlier.extents)
     if earlier.terms:

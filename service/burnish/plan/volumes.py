@@ -129,7 +129,8 @@ class PlannedVolume:
 
     @cached_property
     def _readme_text(self) -> str:
-        return self.readme_details.text(candidate.header for _, candidate in self._firsts)
+        headers = [candidate.header for _, candidate in self._firsts]
+        return self.readme_details.text(headers, self.content)
 
     @cached_property
     def _institutions(self) -> tuple[str, ...]:
@@ -159,7 +160,7 @@ def fixed_part(  # noqa: PLR0917
             _MOST_INSTANCES,
             profiles=readme_details.profiles,
             secure=sealed_size is not None,
-            details=readme_details.text(headers),
+            details=readme_details.text(headers, terms),
             remarks=readme_details.remarks,
             content=terms,
             institutions=readme_txt.institutions_of(headers),

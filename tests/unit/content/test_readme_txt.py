@@ -130,3 +130,30 @@ def test_readme_names_the_institution_of_the_instances_where_the_settings_name_n
         assert "telephone 77" in readme(names, institution=institution)
     assert "Klinik Łódź" not in readme(["Klinik Łódź"], secure=True)
     assert "Klinik Łódź" not in readme(["Klinik Łódź", "B", "C"])
+
+
+@pytest.mark.parametrize("language", [code for code in LANGUAGES if code != "en"])
+def test_headings_and_how_to_decrypt_are_in_the_language_of_the_medium(language: str) -> None:
+    content = ContentTerms(IncludeNonDICOMObjects.FOR_PATIENT, language=language)
+    patient = header(name="Doe^Jane", patient_id="7")._replace(
+        entity_keys=encode(0x00080080, b"LO", b"St. Elsewhere")
+    )
+    details = ReadmeDetails("Lecture 4", patients=True).text([patient], content)
+    assert len(details.split("\n")) == 7
+    plain, secure = (
+        readme_txt.build_readme(
+            "A", 1, secure=is_secure, details=details, remarks=["Look."], content=content
+        ).decode("utf-8-sig")
+        for is_secure in (False, True)
+    )
+    assert details in plain.replace("\r\n", "\n")
+    assert "openssl cms -decrypt" in secure
+    for english in (
+        "PLEASE NOTE",
+        "WHAT IS ON THE LABEL",
+        "Patient ID:",
+        "are encrypted",
+        "Ask the",
+    ):
+        assert english not in plain
+        assert english not in secure
