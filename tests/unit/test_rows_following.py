@@ -1,5 +1,6 @@
 """Rows follow what was received: others wait for them, and what a dead process left is replayed."""
 
+import io
 import os
 import shutil
 import threading
@@ -13,11 +14,12 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import sqlite
 
 from burnish import commitment
-from burnish.db import instance_records, received_rows
+from burnish.db import instance_records, instance_rows, received_rows
 from burnish.db.new_rows import NewRow
 from burnish.db.session import Database
 from burnish.db.tables import Instance, MediaCreationRequest, Segment
 from burnish.errors import OutOfResources
+from burnish.instance_header import header
 from burnish.receive import Receiver, buffers
 from burnish.receive import replay as replaying
 from burnish.receive.following import rows_are_complete
@@ -381,17 +383,24 @@ def test_times_are_written_as_everywhere_in_the_database(microsecond: int) -> No
 
 
 def test_rows_of_any_number_are_all_inserted(ground: Ground, receiver: Receiver) -> None:
-    """They go into the database by statements of many rows, and the rest one by one."""
+    """Those of a series go into the database by statements of many rows, the rest one by one."""
     samples = [
-        instance(instance_number=number)
-        for number in range(2 * received_rows._ROWS_OF_A_STATEMENT + 3)
+        instance(instance_number=number, series=f"1.2.3.{number % 2 if number < 150 else number}")
+        for number in range(153)
     ]
     accept(receiver, *samples)
     receiver.index()
     accept(receiver, samples[0])
     receiver.index()
-    stored = {row.sop_instance_uid: row.instance_number for row in rows(ground)}
-    assert stored == {sample.sop_instance_uid: number for number, sample in enumerate(samples)}
+    stored = {row.sop_instance_uid: row for row in rows(ground)}
+    assert len(stored) == len(samples)
+    for number, sample in enumerate(samples):
+        row = stored[sample.sop_instance_uid]
+        data_set = sample.data_set
+        of_sample = header.index(data_set, len(data_set), sample.transfer_syntax_uid, io.BytesIO)
+        for name, value in instance_rows.header_values(of_sample).items():
+            assert getattr(row, name) == value, (number, name)
+        assert ground.stored_file(row)[row.data_set_offset :] == data_set
 
 
 def test_a_segment_that_has_no_record_yet_is_removed(ground: Ground) -> None:

@@ -114,14 +114,14 @@ class NewRow:
             _remembered(_shared_values_of(columns)),
         )
 
-    def values(self) -> tuple[Any, ...]:
-        """The values of `OWN_COLUMNS`, with `received_us`, then of `SHARED_COLUMNS`."""
-        return _own_values_of(self) + self.shared.values
+    def own_values(self) -> tuple[Any, ...]:
+        """The values of `OWN_COLUMNS`, with `received_us` as the last of them."""
+        return _own_values_of(self)
 
     def columns(self) -> dict[str, Any]:
         """The values by the names of the columns."""
         names = (*OWN_COLUMNS, *SHARED_COLUMNS)
-        values = dict(zip(names, self.values(), strict=True))
+        values = dict(zip(names, (*self.own_values(), *self.shared.values), strict=True))
         return {
             **{
                 name: bytes(value) if isinstance(value, bytearray) else value

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
-from operator import itemgetter
 from typing import Any, Literal
 
 import structlog
 from sqlalchemy import Connection, Dialect, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from burnish.db import instance_count, instance_rows, tallies
@@ -28,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 #: Instances that are looked up by one statement.
 _BATCH = 500
-#: Rows that are inserted by one statement.
-_ROWS_OF_A_STATEMENT = 50
+#: How many rows are inserted by one statement: as many as there are at least, or one.
+_ROWS_OF_STATEMENTS = (50, 10, 1)
 #: How often a group is tried again if another process inserts an instance of it at the same time.
 _ATTEMPTS = 10
 
@@ -256,56 +255,74 @@ def log_unstorable(row: Row) -> None:
 class _Insertion:
     """The insertion of rows by the driver, without those whose SOP Instance UID is here already.
 
-    SQLAlchemy would take twice as long: it looks at each value of each row. Into SQLite, fifty go
-    by one statement: then the threads that receive need not wait for this one after each row, and
-    a row takes 2 us less.
+    SQLAlchemy would take twice as long: it looks at each value of each row.
     """
 
     def __init__(self, dialect: Dialect) -> None:
+        self._sql = ""
+        self._sql_by_count: dict[int, str] = {}
+        if dialect.name == "sqlite":
+            self._sql_by_count = {count: _sql_for_sqlite(count) for count in _ROWS_OF_STATEMENTS}
+            return
         # what a row that is new does not have is NULL, without being bound
-        names = [
-            column.name
-            for column in Instance.__table__.columns
-            if not column.primary_key and column.name not in ("released_at", "replaced_at")
-        ]
-        dialect_insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-        statement = dialect_insert(Instance).on_conflict_do_nothing()
-        compiled = statement.compile(dialect=dialect, column_keys=names)
-        self._sql = str(compiled)
-        # a driver takes parameters by position (SQLite) or by name (psycopg)
-        self._takes_positions = bool(compiled.positiontup)
-        self._names = compiled.positiontup or names
-        columns = (*OWN_COLUMNS, *SHARED_COLUMNS)
-        self._in_order = itemgetter(*map(columns.index, self._names))
-        self._time_at = self._names.index("received_at")
-        placeholders = f"({', '.join('?' * len(self._names))})"
-        self._sql_of_many = self._sql.replace(
-            placeholders, ", ".join([placeholders] * _ROWS_OF_A_STATEMENT)
-        )
+        names = (*OWN_COLUMNS, *SHARED_COLUMNS)
+        statement = postgresql.insert(Instance).on_conflict_do_nothing()
+        self._sql = str(statement.compile(dialect=dialect, column_keys=names))
 
     def insert(self, connection: Connection, rows: Sequence[NewRow]) -> int:
         """Insert rows; how many were inserted."""
         if not rows:
             return 0
-        at = self._time_at
-        bind_time = _time_in_sqlite if self._takes_positions else time_of
-        in_order = self._in_order
+        if self._sql_by_count:
+            return self._insert_into_sqlite(connection, rows)
+        names = (*OWN_COLUMNS, *SHARED_COLUMNS)
         parameters = []
         for row in rows:
-            values = in_order(row.values())
-            parameters.append((*values[:at], bind_time(values[at]), *values[at + 1 :]))
-        if not self._takes_positions:
-            named = [dict(zip(self._names, values, strict=True)) for values in parameters]
-            return connection.exec_driver_sql(self._sql, named).rowcount
+            values = dict(zip(names, (*row.own_values(), *row.shared.values), strict=True))
+            values["received_at"] = time_of(row.received_us)
+            parameters.append(values)
+        return connection.exec_driver_sql(self._sql, parameters).rowcount
+
+    def _insert_into_sqlite(self, connection: Connection, rows: Sequence[NewRow]) -> int:
+        """Insert rows into SQLite; those of one series go together, by statements of many rows.
+
+        Then the threads that receive need not wait for this one after each row: a row takes 2 us
+        less. And what the rows share is bound once for all of them: again 1 to 2 us less.
+        """
+        groups: defaultdict[SharedValues, list[tuple[Any, ...]]] = defaultdict(list)
+        for row in rows:
+            groups[row.shared].append((*row.own_values()[:-1], _time_in_sqlite(row.received_us)))
         inserted = 0
-        together = len(parameters) - len(parameters) % _ROWS_OF_A_STATEMENT
-        for start in range(0, together, _ROWS_OF_A_STATEMENT):
-            group = parameters[start : start + _ROWS_OF_A_STATEMENT]
-            flat = tuple(chain.from_iterable(group))
-            inserted += connection.exec_driver_sql(self._sql_of_many, flat).rowcount
-        if together < len(parameters):
-            inserted += connection.exec_driver_sql(self._sql, parameters[together:]).rowcount
+        single_rows = []
+        for shared, group in groups.items():
+            start = 0
+            for count in _ROWS_OF_STATEMENTS[:-1]:
+                while start + count <= len(group):
+                    own_values = chain.from_iterable(group[start : start + count])
+                    result = connection.exec_driver_sql(
+                        self._sql_by_count[count], (*shared.values, *own_values)
+                    )
+                    inserted += result.rowcount
+                    start += count
+            single_rows += [(*shared.values, *own) for own in group[start:]]
+        if single_rows:
+            inserted += connection.exec_driver_sql(self._sql_by_count[1], single_rows).rowcount
         return inserted
+
+
+def _sql_for_sqlite(count: int) -> str:
+    """A statement that inserts so many rows.
+
+    Its parameters are the values of `SHARED_COLUMNS`, then those of `OWN_COLUMNS` for each row.
+    """
+    names = ", ".join((*SHARED_COLUMNS, *OWN_COLUMNS))
+    shared = ", ".join("?" * len(SHARED_COLUMNS))
+    own = f"({', '.join('?' * len(OWN_COLUMNS))})"
+    rows = ", ".join([own] * count)
+    return (
+        f"INSERT INTO instance ({names}) SELECT {shared}, own.* FROM (VALUES {rows}) AS own "  # noqa: S608
+        "WHERE true ON CONFLICT DO NOTHING"  # without WHERE, SQLite takes ON for that of a join
+    )
 
 
 def _time_in_sqlite(received_us: int) -> str:
