@@ -97,7 +97,66 @@ def test_the_report_on_a_volume_that_cannot_be_read_says_no(run: Run, tmp_path: 
     (tmp_path / "empty" / "PHOTO.JPG").write_bytes(b"\xff\xd8")
     done = run("disc", "verify", tmp_path / "empty", "--report", tmp_path / "report.html")
     assert done.code == 22
-    assert "No, not as it is." in (tmp_path / "report.html").read_text("utf-8")
+    assert "<b>No.</b> There is no DICOM file on it." in page_of(tmp_path)
+
+
+def page_of(tmp_path: Path) -> str:
+    return (tmp_path / "report.html").read_text("utf-8")
+
+
+def foreign_iso(root: Path, image: Path, *options: str) -> Path:
+    """An image that another program makes, with a Volume Identifier of its own."""
+    command = ["genisoimage", "-quiet", *options, "-o", image, root]
+    subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
+    return image
+
+
+def test_a_fault_of_form_does_not_make_the_desk_doubt_the_images(
+    disc: Path, run: Run, tmp_path: Path
+) -> None:
+    root = extracted(disc, tmp_path / "disc")
+    report = tmp_path / "report.html"
+    image = foreign_iso(root, tmp_path / "foreign.iso", "-V", "ANOTHER")
+    assert run("disc", "verify", image, "--report", report).code == 22
+    assert "<b>Yes.</b> The DICOM files and their directory are in order. What is wrong" in page_of(
+        tmp_path
+    )
+    (root / "System Volume Information").mkdir()
+    (root / "System Volume Information" / "IndexerVolumeGuid").write_text("x")
+    (root / ".DS_Store").write_text("x")
+    assert run("disc", "verify", root, "--report", report).code == 22
+    assert "<b>Yes.</b>" in page_of(tmp_path)
+    assert "no link to" not in page_of(tmp_path)  # INDEX.HTM need not know what systems leave
+    next(path for path in sorted((root / "DICOM").rglob("*")) if path.is_file()).unlink()
+    assert run("disc", "verify", root, "--report", report).code == 22
+    assert "Perhaps, and not all of it." in page_of(tmp_path)
+    assert "1 image or document that the directory lists is not on the disc." in page_of(tmp_path)
+
+
+def test_names_in_small_letters_of_an_image_are_a_fault(
+    disc: Path, run: Run, tmp_path: Path
+) -> None:
+    root = extracted(disc, tmp_path / "disc")
+    lowered = tmp_path / "lowered"
+    for path in root.rglob("*"):
+        if path.is_file():
+            target = lowered / str(path.relative_to(root)).lower()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+    image = foreign_iso(lowered, tmp_path / "lowered.iso", "-U", "-allow-lowercase")
+    done = run("disc", "verify", image, "--pdi", "--json", "--report", tmp_path / "report.html")
+    assert "PDI-101" in {finding["rule"] for finding in done.json["pdi"]["findings"]}
+    assert "Perhaps, and not all of it." in page_of(tmp_path)
+
+
+def test_the_desk_is_told_in_which_folder_the_directory_lies(
+    disc: Path, run: Run, tmp_path: Path
+) -> None:
+    extracted(disc, tmp_path / "disc").rename(tmp_path / "CD1")
+    archive = tmp_path / "disc.zip"
+    subprocess.run(["7z", "a", "-tzip", archive, tmp_path / "CD1"], check=True, timeout=60)
+    assert run("disc", "verify", archive, "--report", tmp_path / "report.html").code == 22
+    assert "not in the root but in the folder CD1." in page_of(tmp_path)
 
 
 def test_secure_media_are_judged_without_their_keys(run: Run, tmp_path: Path) -> None:

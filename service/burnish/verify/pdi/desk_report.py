@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from burnish import __version__
 from burnish.values import Fault, VolumeReport
-from burnish.verify.faults import FaultCode
+from burnish.verify.faults import IMAGE_DAMAGE, FaultCode
 from burnish.verify.pdi.disc_summary import PatientOnDisc
 from burnish.verify.pdi.rules import Finding, PdiReport, Severity
 from burnish.wording import quantity
@@ -20,6 +20,14 @@ _HOPELESS = {
     FaultCode.DICOMDIR_UNREADABLE,
     FaultCode.DICOMDIR_ABSENT,
     FaultCode.DICOMDIR_EMPTY,
+}
+#: The faults that concern neither an image nor its place in the DICOMDIR.
+_OF_FORM = {
+    FaultCode.VOLUME_IDENTIFIER_WRONG,
+    FaultCode.FILE_SET_ID_INVALID,
+    FaultCode.FILE_NAME_INVALID,
+    FaultCode.FILE_SYSTEM_NOT_IN_PROFILE,
+    FaultCode.VOLUME_TOO_LARGE,
 }
 #: The most rows of each list; of others only the number is given.
 _MOST_ROWS = 200
@@ -62,6 +70,25 @@ _IN_PLAIN_WORDS = {
     "PDI-602": "There are programs on the disc.",
 }
 
+#: The faults that people at the desk can count, in plain words for one and for several.
+_FAULTS_IN_PLAIN_WORDS = (
+    (
+        {FaultCode.FILE_MISSING},
+        "1 image or document that the directory lists is not on the disc.",
+        "{number} images or documents that the directory lists are not on the disc.",
+    ),
+    (
+        {FaultCode.FILE_UNREFERENCED},
+        "1 DICOM file is not in the directory: most systems do not import it.",
+        "{number} DICOM files are not in the directory: most systems do not import them.",
+    ),
+    (
+        IMAGE_DAMAGE | {FaultCode.FILE_UNREADABLE, FaultCode.FILE_NOT_DICOM},
+        "1 image or document is damaged.",
+        "{number} images or documents are damaged.",
+    ),
+)
+
 _STYLE = """
 body { font: 11pt/1.45 "Segoe UI", "Noto Sans", Arial, sans-serif; color: #1b2430;
   background: #eef1f4; margin: 0; padding: 2em 1em; }
@@ -76,7 +103,9 @@ p { margin: .4em 0; } .path, .small { color: #5a6675; font-size: .9em; overflow-
 table { border-collapse: collapse; width: 100%; font-size: .92em; }
 th, td { text-align: left; vertical-align: top; padding: .4em .6em .4em 0;
   border-bottom: 1px solid #dde3ea; overflow-wrap: anywhere; }
-th { color: #5a6675; font-weight: 600; } ul { margin: .3em 0; padding-left: 1.3em; }
+th { color: #5a6675; font-weight: 600; white-space: nowrap; }
+.studies td:nth-child(2), .studies td:nth-child(3) { white-space: nowrap; }
+ul { margin: .3em 0; padding-left: 1.3em; }
 .finding { border-top: 1px solid #dde3ea; padding: .6em 0; break-inside: avoid; }
 .tag { display: inline-block; font-size: .8em; font-weight: 600; padding: .05em .6em;
   border-radius: 9px; margin-right: .6em; } .fault { background: #fceceb; color: #8c1d18; }
@@ -119,29 +148,51 @@ def verdict(report: VolumeReport, pdi: PdiReport) -> Verdict:
             "Only with the password or key",
             "The DICOM files on this disc are encrypted. Ask the sender for the password.",
         )
+    if not report.instances and not codes & {FaultCode.VOLUME_UNREADABLE}:
+        return Verdict("no", "No", "There is no DICOM file on it.")
     if codes & _HOPELESS:
-        return Verdict(
-            "no",
-            "No, not as it is",
-            "The directory (DICOMDIR), through which systems import, is missing or cannot be read."
-            f" {quantity(report.instances, 'DICOM file')} can still be found on the disc: some"
-            " systems can import a folder without it.",
-        )
-    if report.faults:
+        return Verdict("no", "No, not as it is", _why_not(report, codes))
+    if codes - _OF_FORM or (FaultCode.FILE_NAME_INVALID in codes and pdi.images_misnamed):
         return Verdict(
             "partly",
             "Perhaps, and not all of it",
             f"{quantity(len(report.faults), 'fault')} of the files or their directory can make"
             " images fail or look wrong. Compare the number of images after the import.",
         )
-    if not pdi.good:
-        return Verdict(
-            "yes",
-            "Yes",
-            "The DICOM files and their directory are in order. The disc breaks other rules for"
-            " such media, which are listed below.",
+    return Verdict(
+        "yes", "Yes", f"The DICOM files and their directory are in order.{_but(report, pdi)}"
+    )
+
+
+def _but(report: VolumeReport, pdi: PdiReport) -> str:
+    """What is wrong with a volume that can be imported."""
+    if report.faults:
+        return (
+            " What is wrong concerns names and the form of the disc, which hardly any system minds"
+            " at import."
         )
-    return Verdict("yes", "Yes", "The DICOM files and their directory are in order.")
+    return (
+        "" if pdi.good else " The disc breaks other rules for such media, which are listed below."
+    )
+
+
+def _why_not(report: VolumeReport, codes: set[str]) -> str:
+    """Why a volume cannot be imported as it is, and what can be done."""
+    if FaultCode.DICOMDIR_MISPLACED in codes and FaultCode.DICOMDIR_ABSENT in codes:
+        folder = next(
+            fault.where.rpartition("\\")[0]
+            for fault in report.faults
+            if fault.code == FaultCode.DICOMDIR_MISPLACED
+        )
+        return (
+            "The directory (DICOMDIR), through which systems import, is not in the root but in the"
+            f" folder {folder}. Copy that folder to a computer and import from the copy."
+        )
+    return (
+        "The directory (DICOMDIR), through which systems import, is missing or cannot be read."
+        f" {quantity(report.instances, 'DICOM file')} can still be found on the disc: some"
+        " systems can import a folder without it."
+    )
 
 
 def desk_report(
@@ -194,7 +245,7 @@ def _content(report: VolumeReport, pdi: PdiReport, patients: Sequence[PatientOnD
     ]
     if rows:
         titles = ("Patient", "Born", "Study of", "Description", "Kinds", "Files")
-        lines.append(_table(titles, rows))
+        lines.append(_table(titles, rows, "studies"))
     if pdi.other_content:
         names = ", ".join(escape(name) for name in pdi.other_content[:20])
         lines.append(f"<p>Other content, which is not imported: {names}.</p>")
@@ -222,13 +273,24 @@ def _problems(report: VolumeReport, pdi: PdiReport) -> str:
     lines = ["<h2>What is wrong?</h2>"]
     if not sentences and not report.faults:
         return "\n".join([*lines, "<p>Nothing that was examined.</p>"])
-    if report.faults:
-        lines.append(
-            f"<p>{quantity(len(report.faults), 'fault')} of DICOM files or of their directory:"
-            " see the end of this report.</p>"
-        )
-    items = "".join(f"<li>{sentence}</li>" for sentence in sentences.values())
+    of_files = _faults_in_plain_words(report)
+    items = "".join(f"<li>{sentence}</li>" for sentence in (*of_files, *sentences.values()))
     return "\n".join([*lines, f"<ul>{items}</ul>" if items else ""])
+
+
+def _faults_in_plain_words(report: VolumeReport) -> list[str]:
+    """What the faults mean to people who import the disc, most important first."""
+    sentences = []
+    others = list(report.faults)
+    for codes, of_one, of_several in _FAULTS_IN_PLAIN_WORDS:
+        number = len({fault.where for fault in others if fault.code in codes})
+        if number:
+            sentences.append(of_one if number == 1 else of_several.format(number=number))
+        others = [fault for fault in others if fault.code not in codes]
+    if others:
+        kind = "other fault" if sentences else "fault"
+        sentences.append(f"{quantity(len(others), kind)} of files, their directory or the disc.")
+    return [f'{each} <span class="small">See the end of this report.</span>' for each in sentences]
 
 
 def _whom_to_ask(pdi: PdiReport) -> str:
@@ -272,7 +334,9 @@ def _faults(faults: Sequence[Fault]) -> str:
         return ""
     rows = [(fault.where, fault.message, str(fault.code)) for fault in faults[:_MOST_ROWS]]
     table = _table(("File", "What is wrong", "Code"), rows)
-    return f"<h2>Faults of DICOM files and their directory</h2>\n{table}{_more(len(faults))}"
+    return (
+        f"<h2>Faults of DICOM files, their directory and the disc</h2>\n{table}{_more(len(faults))}"
+    )
 
 
 def _not_examined(subjects: Sequence[str]) -> str:
@@ -284,10 +348,13 @@ def _more(count: int) -> str:
     return f"<p>and {count - _MOST_ROWS} more</p>" if count > _MOST_ROWS else ""
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "faults") -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
         for row in rows[:_MOST_ROWS]
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{_more(len(rows))}"
+    return (
+        f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f"{_more(len(rows))}"
+    )

@@ -8,9 +8,10 @@ from urllib.parse import unquote
 
 from burnish.errors import Unreadable
 from burnish.identifiers import is_file_name
+from burnish.media import FileSystem
 from burnish.values import ReadableVolume, SecureVolume
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
-from burnish.verify.examine import LARGEST_DICOMDIR, VolumeWithLongNames
+from burnish.verify.examine import LARGEST_DICOMDIR, VolumeWithFileSystem, VolumeWithLongNames
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.file_details import file_details
 from burnish.verify.file_meta_checks import PREAMBLE, is_dicom
@@ -84,6 +85,14 @@ _PROGRAM_BEGINNINGS = (
 )
 _OUTSIDE = re.compile(r"(?:[a-z][a-z0-9+.-]+:)?//|[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _HARMLESS = re.compile(r"(?:mailto|tel|data|about):", re.IGNORECASE)
+
+#: What Windows and macOS write to the root of a medium by themselves.
+_TRACE = re.compile(
+    r"\.DS_Store|\._.*|\.Trash.*|\.fseventsd|\.Spotlight-V100|\.TemporaryItems"
+    r"|System Volume Information|\$RECYCLE\.BIN|RECYCLER|Thumbs\.db|desktop\.ini|FOUND\.\d+",
+    re.IGNORECASE,
+)
+_FAT = (FileSystem.FAT, FileSystem.FAT16)
 
 #: What tells that a text has a required statement; in the languages of Burnish's own media.
 _INSTITUTION = re.compile(
@@ -167,6 +176,7 @@ class _PdiCheck:
         self._findings = Findings()
         self._pages: dict[str, WebPage] = {}
         self._programs: list[str] = []
+        self._misnamed: set[str] = set()
         self._not_judged: dict[str, str] = {}
         self._not_examined = [
             "the label, which names institution, date, patient and DICOM ONLY or DICOM AND WEB",
@@ -194,6 +204,9 @@ class _PdiCheck:
             programs=tuple(self._programs),
             other_content=tuple(self._other_content()),
             maker=tuple(maker),
+            images_misnamed=bool(
+                self._misnamed & {DICOMDIR, *self._disc.instances, *self._disc.references}
+            ),
             by_rule=dict(self._findings.counts),
         )
         return report, summarize(self._disc.dicomdir.records, self._birth_date_in_file)
@@ -261,7 +274,7 @@ class _PdiCheck:
     def _check_names(self) -> None:
         shown = self._disc.shown
         # Linux shows the names of a disc in small letters if all of them have capital letters
-        is_lowered = all(name == name.lower() for name in shown.values())
+        is_lowered = all(name == name.lower() for name in shown.values()) and not self._keeps_case()
         for path, name in shown.items():
             components = (name.upper() if is_lowered else name).split("/")
             # folders have no extension (ECMA-119 7.6)
@@ -269,9 +282,15 @@ class _PdiCheck:
                 is_file_name(folder) and "." not in folder for folder in components[:-1]
             )
             if not is_good:
+                self._misnamed.add(path)
                 self._add(101, path, f"the name {name}")
             if path.count("/") + 1 > _MOST_COMPONENTS:
                 self._add(102, path, f"{path.count('/') + 1} components")
+
+    def _keeps_case(self) -> bool:
+        """Whether the names are those of the medium, letter for letter."""
+        volume = self._disc.volume
+        return isinstance(volume, VolumeWithFileSystem) and volume.file_system not in _FAT
 
     def _check_dicom_content(self) -> None:
         disc = self._disc
@@ -333,13 +352,21 @@ class _PdiCheck:
         return ""
 
     def _other_content(self) -> list[str]:
-        """The entries of the root that are neither DICOM, web content nor README.TXT."""
+        """The entries of the root that are neither DICOM, web content nor README.TXT.
+
+        What Windows and macOS leave on a medium that can be written is not counted.
+        """
         disc = self._disc
         known = {DICOMDIR, README, INDEX, WEB_FOLDER}
         known |= {path.partition("/")[0] for path in {*disc.references, *disc.instances}}
         if disc.encrypted:
             known |= {path.partition("/")[0] for path in disc.names if self._is_secure(path)}
-        return sorted({path.partition("/")[0] for path in disc.names} - known)
+        entries = {path.partition("/")[0]: shown for path, shown in disc.shown.items()}
+        return sorted(
+            entry
+            for entry, shown in entries.items()
+            if entry not in known and not _TRACE.fullmatch(shown.partition("/")[0])
+        )
 
     def _is_secure(self, path: str) -> bool:
         volume = self._disc.volume

@@ -55,6 +55,7 @@ class PdiReport:
     `programs` are the files that computers may run; `other_content` are the entries of the root
     that are neither DICOM nor web content. `maker` are the lines of README.TXT that seem to say who
     made the medium. `by_rule` is the number of findings of each rule, also of those not listed.
+    `images_misnamed`: DICOM files or the DICOMDIR have names that not all systems find.
     `not_judged` are the numbers of rules that do not apply to the volume, each with the reason.
     """
 
@@ -65,6 +66,7 @@ class PdiReport:
     programs: tuple[str, ...] = ()
     other_content: tuple[str, ...] = ()
     maker: tuple[str, ...] = ()
+    images_misnamed: bool = False
     by_rule: Mapping[str, int] = field(default_factory=dict)
 
     @property
