@@ -33,10 +33,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import discs
+from unwatched_chromium import UnwatchedChromium
 
 import oracles
-from browsers import CHROMIUM, FIREFOX, Browser
+from browsers import CHROMIUM, FIREFOX, HOME, Browser
 
+#: Runs before the scripts of the page: notes its faults.
+_WATCH_FAULTS = """() => {
+  window.faults = [];
+  for (const name of ['error', 'unhandledrejection'])
+    window.addEventListener(name, event => faults.push(String(event.message || event.reason)));
+}"""
 #: Runs before the scripts of the page: notes when the first image and its values were painted.
 _WATCH_OPENING = """() => {
   window.opened = {};
@@ -105,17 +112,24 @@ def _peak(browser: Browser, result: dict[str, Any], key: str) -> Iterator[None]:
     result[key] = max(values, default=0)
 
 
+def _started(name: str) -> Browser:
+    """A browser that needs as much memory as that of a person."""
+    return UnwatchedChromium() if name == CHROMIUM else Browser(name, notes_requests=False)
+
+
 def _empty(browser: Browser) -> dict[str, Any]:
     browser.resize(1280, 800)
     browser.open("about:blank")
-    return {"browser": browser.name, "empty_mb": browser.memory() // 1_000_000}
+    empty = {"browser": browser.name, "empty_mb": browser.memory() // 1_000_000}
+    browser.preload(_WATCH_FAULTS)
+    return empty
 
 
 def measure(
     name: str, page: Path, images: int, openings: int, *, has_planes: bool
 ) -> dict[str, Any]:
     """The figures of one browser for a series of so many images."""
-    with Browser(name, notes_requests=False) as browser:
+    with _started(name) as browser:
         result = _empty(browser)
         browser.preload(_WATCH_OPENING)
         times = []
@@ -128,7 +142,7 @@ def measure(
             result[f"first_{key}_ms"] = round(statistics.median(opening[key] for opening in times))
         browser.evaluate(_WATCH_EVENTS)
         x, y = browser.place(".viewport .screen")
-        browser.press(_HOME)
+        browser.press(HOME)
 
         # a person scrolls through all of it, notch by notch
         processor, shown = browser.processor_seconds(), 0
@@ -151,7 +165,8 @@ def measure(
 
         if has_planes:
             _measure_planes(browser, result)
-        assert not browser.errors, browser.errors
+        faults = browser.errors + browser.evaluate("window.faults")
+        assert not faults, faults
     return result
 
 
@@ -173,7 +188,7 @@ def _measure_planes(browser: Browser, result: dict[str, Any]) -> None:
 
 def measure_reports(name: str, disc: Path) -> dict[str, Any]:
     """The figures of one browser for the front page of a disc, and for each report on it."""
-    with Browser(name, notes_requests=False) as browser:
+    with _started(name) as browser:
         result = _empty(browser)
         times = []
         reports = sorted((disc / "IHE_PDI").rglob("D*.HTM"))
@@ -186,11 +201,11 @@ def measure_reports(name: str, disc: Path) -> dict[str, Any]:
         result["page_ms"] = round(statistics.median(times[1:]))
         result["page_p95_ms"] = round(_percentile(times[1:], 0.95))
         result["memory_mb"] = _settled_memory(browser)
-        assert not browser.errors, browser.errors
+        faults = browser.errors + browser.evaluate("window.faults")
+        assert not faults, faults
     return result
 
 
-_HOME = "\ue011"
 _UNTIL_LOADED = "performance.getEntriesByType('navigation')[0].loadEventStart"
 
 

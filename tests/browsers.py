@@ -75,6 +75,10 @@ class Browser:
         self._number = 0
         self._exits = contextlib.ExitStack()
         self._process, self._connection = self._start()
+        self._subscribe(notes_requests=notes_requests)
+
+    def _subscribe(self, *, notes_requests: bool) -> None:
+        """Asks for the events that are noted, and for the page that is driven."""
         events = ["log.entryAdded", *(["network.beforeRequestSent"] if notes_requests else [])]
         self._command("session.subscribe", events=events)
         contexts = self._command("browsingContext.getTree")["contexts"]

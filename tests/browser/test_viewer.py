@@ -1074,6 +1074,71 @@ def test_a_pack_that_is_missing_is_said(view: View) -> None:
     viewer.browser.until(f"!{FIRST}.querySelector('.picture').hidden")
 
 
+#: Runs before the scripts of the page: a second and more is over at once, and pages that are held
+#: back are noted.
+_RUN_OUT_CLOCK = """() => {
+  const start = window.setTimeout;
+  window.setTimeout = (action, wait, ...values) => start(action, wait < 1000 ? wait : 0, ...values);
+  window.heldPages = [];
+  window.addEventListener('message', ({ data, source }) => data.held && heldPages.push(source));
+}"""
+#: A script of a pack that goes on when it is told to; until then, its page has not ended.
+_HELD_SCRIPT = """(function () {
+  const frame = document.createElement('iframe');
+  document.documentElement.append(frame);
+  frame.contentDocument.open();
+  window.addEventListener('message', () => { send(); frame.contentDocument.close(); });
+  parent.postMessage({ held: true }, '*');
+  function send() { %s }
+})();"""
+
+
+@pytest.fixture
+def firefox_of_pages() -> Iterator[Browser]:
+    """The browser that reads packs as pages."""
+    with Browser(browsers.FIREFOX) as browser:
+        browser.preload(_RUN_OUT_CLOCK)
+        yield browser
+
+
+def slice_disc(folder: Path) -> Path:
+    """The page of a disc with one pack, which notes in the viewer that it ran as a script."""
+    disc = DiscOfViewer(folder)
+    disc.add(*material.thick_slices())
+    page = disc.write()
+    (pack,) = page.parent.rglob("P*.HTM")
+    end = "]);\n".encode("utf-16-le")
+    count = "parent.scriptsRun = (parent.scriptsRun || 0) + 1;\n".encode("utf-16-le")
+    pack.write_bytes(pack.read_bytes().replace(end, end + count))
+    return page
+
+
+def test_a_pack_whose_page_arrives_slowly_is_read_once(
+    firefox_of_pages: Browser, tmp_path: Path
+) -> None:
+    page = slice_disc(tmp_path)
+    script = page.with_name("PACK.JS")
+    script.write_text(_HELD_SCRIPT % script.read_text())
+    viewer = Viewer(firefox_of_pages, page)
+    viewer.browser.until("heldPages.length")
+    assert viewer.browser.evaluate(f"{FIRST}.dataset.pixels") != "true"
+    assert "damaged" not in viewer.message()
+    viewer.browser.evaluate("(heldPages.forEach(held => held.postMessage('go', '*')), 1)")
+    viewer.until_true_values()
+    assert viewer.browser.evaluate("window.scriptsRun || 0") == 0
+    assert viewer.browser.errors == []
+
+
+def test_a_pack_whose_page_sends_nothing_is_read_as_a_script(
+    firefox_of_pages: Browser, tmp_path: Path
+) -> None:
+    page = slice_disc(tmp_path)
+    page.with_name("PACK.JS").write_text("")
+    viewer = Viewer(firefox_of_pages, page)
+    viewer.until_true_values()
+    assert viewer.browser.evaluate("window.scriptsRun") == 1
+
+
 def test_an_image_that_could_not_be_decoded_says_so(view: View) -> None:
     damaged = material.image(material.CT, "CT", "Damaged", material.noise(32, 32), BitsStored=12)
     damaged.PixelData = b"\0" * 10

@@ -7,14 +7,15 @@ const VALUES_BUDGET = (LITTLE_MEMORY ? 16 : 24) * MEGABYTE;
 const PACKS_KEPT = 3;
 // Memory of values that are no longer needed, which a worker fills again: a browser is slow to free it by itself.
 const SPARES_KEPT = 6;
+// Memory that carries blocks to workers: it is a multiple of this, and kept if it is no more than that.
+const BUFFER_STEP = 1 << 16;
+const BUFFER_KEPT = 1 << 20;
 // Scripts that are loaded in one frame.
 const PACKS_IN_FRAME = 4;
 // Packs that are loaded at the same time: a disc reads one after another anyway.
 const PACKS_AT_ONCE = 2;
 // Whether packs are loaded as pages, not as scripts: Firefox keeps the text of scripts long after their page is gone.
 const PACKS_ARE_PAGES = 'mozInnerScreenX' in window;
-// Milliseconds for the blocks of a page to arrive; then the pack is loaded as a script, which says if it is missing.
-const PACK_PATIENCE = 3000;
 
 // What a worker does; it gets the text of a block, or its bytes, and answers with its values. See pixel_packs for the format.
 function decoder(inflate) {
@@ -74,22 +75,6 @@ function decoder(inflate) {
   };
   // Memory for values: that of values that are no longer needed, if it has the right size.
   const memory = (spare, length) => spare && spare.byteLength === length ? spare : new ArrayBuffer(length);
-  let scratch = new Uint8Array(1 << 19);
-  // The bytes of a comment, two in each character.
-  function bytesOf(comment) {
-    if (scratch.length < 2 * comment.length) scratch = new Uint8Array(2 * comment.length);
-    let length = 0;
-    for (let index = 1; index < comment.length; index++) {
-      let code = comment.charCodeAt(index);
-      if (code === 42) {
-        const follower = comment.charCodeAt(++index);
-        code = follower < 0x100 ? follower - 0x80 : follower - 0x100 + 0xd800;
-      }
-      scratch[length++] = code & 255;
-      scratch[length++] = code >> 8;
-    }
-    return scratch.subarray(0, length - (comment[0] === '1' ? 1 : 0));
-  }
   function decode(block, spare) {
     const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
     if (block.length < 25 || block[0] !== 0x42) throw new Error('no block');
@@ -128,16 +113,14 @@ function decoder(inflate) {
     return { columns, rows, step, smallest, values, highest, colour: kind === 2, floating: kind === 3 };
   }
   onmessage = event => {
-    const { id, block, spare } = event.data;
-    let result;
+    const { id, block, length, spare } = event.data, answer = { id, block };
     try {
-      result = decode(typeof block === 'string' ? bytesOf(block) : new Uint8Array(block), spare);
+      answer.result = decode(new Uint8Array(block, 0, length), spare);
     } catch (fault) {
-      postMessage({ id, fault: String(fault && fault.message || fault) });
-      return;
+      answer.fault = String(fault && fault.message || fault);
     }
-    postMessage({ id, result }, result.values ? [result.values.buffer] : []);
-    freeMemory(block);
+    const values = answer.result && answer.result.values;
+    postMessage(answer, values ? [block, values.buffer] : [block]);
   };
 }
 
@@ -150,11 +133,16 @@ function freeMemory(buffer) { if (buffer.transfer) buffer.transfer(0); }
 
 function startWorkers() {
   try {
-    const source = URL.createObjectURL(new Blob([`${freeMemory}(${decoder})((${makeInflater})())`], { type: 'text/javascript' }));
+    const source = URL.createObjectURL(new Blob([`(${decoder})((${makeInflater})())`], { type: 'text/javascript' }));
     const count = Math.min(4, Math.max(2, (navigator.hardwareConcurrency || 2) - 1));
     for (let number = 0; number < count; number++) {
       const worker = new Worker(source);
-      worker.onmessage = event => { const done = answers.get(event.data.id); answers.delete(event.data.id); done(event.data); };
+      worker.onmessage = ({ data }) => {
+        const done = answers.get(data.id);
+        answers.delete(data.id);
+        if (data.block.byteLength <= BUFFER_KEPT) blockBuffers.push(data.block);
+        done(data);
+      };
       workers.push(worker);
     }
   } catch (refused) {
@@ -165,13 +153,41 @@ function startWorkers() {
 // Array buffers of values that are no longer needed.
 const spares = [];
 
-// The values of a block: the text of a comment, or an array buffer.
+// Array buffers that carry blocks to the workers, which send them back: memory of messages is freed late.
+const blockBuffers = [];
+
+// The values of a block of a pack.
 function decodeBlock(source) {
   return new Promise(done => {
-    const id = ++lastCall, spare = spares.pop(), block = typeof source === 'string' ? source : source.slice(0);
+    const id = ++lastCall, spare = spares.pop(), bytes = bytesOf(source, blockBuffers.pop()), block = bytes.buffer;
     answers.set(id, done);
-    workers[id % workers.length].postMessage({ id, block, spare }, [block, spare].filter(part => part instanceof ArrayBuffer));
+    workers[id % workers.length].postMessage({ id, block, length: bytes.length, spare }, spare ? [block, spare] : [block]);
   });
+}
+
+// The bytes of a block, in this memory if it is large enough.
+function bytesOf(block, memory) {
+  const source = block instanceof ArrayBuffer ? null : block.toString(), length = source ? 2 * source.length : block.byteLength;
+  const bytes = new Uint8Array(memory && memory.byteLength >= length ? memory : new ArrayBuffer(Math.ceil(length / BUFFER_STEP) * BUFFER_STEP));
+  if (source) return bytes.subarray(0, decodeComment(source, bytes));
+  bytes.set(new Uint8Array(block));
+  return bytes.subarray(0, length);
+}
+
+// Puts the bytes of the comment that a function consists of into memory; see pixel_packs. Returns their number.
+function decodeComment(source, bytes) {
+  const start = source.indexOf('/*') + 2, end = source.lastIndexOf('*/');
+  let length = 0;
+  for (let index = start + 1; index < end; index++) {
+    let code = source.charCodeAt(index);
+    if (code === 42) {
+      const follower = source.charCodeAt(++index);
+      code = follower < 0x100 ? follower - 0x80 : follower - 0x100 + 0xd800;
+    }
+    bytes[length++] = code & 255;
+    bytes[length++] = code >> 8;
+  }
+  return source[start] === '1' ? length - 1 : length;
 }
 
 // --- packs
@@ -182,23 +198,12 @@ const missingPacks = new Set();
 
 const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sevenDigits(pack)}.HTM`;
 
-// The content of a block for a worker: the characters of the comment that a function consists of; see pixel_packs.
-function contentOf(block) {
-  if (block instanceof ArrayBuffer) return block;
-  const source = block.toString();
-  return source.slice(source.indexOf('/*') + 2, source.lastIndexOf('*/'));
-}
-
 // Scripts are loaded in a frame of their own, which is given up after some of them: a browser keeps the text of scripts as long as their page.
 let packFrame = null;  // {node, loads, pending}
 
-function packFrameNode() {
-  return element('iframe', { hidden: true, tabindex: '-1', 'aria-hidden': 'true', title: 'Pack' });
-}
-
 function frameForPack() {
   if (!packFrame || packFrame.loads >= PACKS_IN_FRAME) {
-    const node = packFrameNode();
+    const node = element('iframe', { hidden: true, tabindex: '-1', 'aria-hidden': 'true', title: 'Pack' });
     document.body.append(node);
     node.contentWindow.BURNISH_PACK = (numbers, blocks) => packBlocks.set(numbers, blocks);
     packFrame = { node, loads: 0, pending: 0 };
@@ -231,31 +236,32 @@ function runPack(address) {
   });
 }
 
-// Loads a pack as a page, which sends its blocks (PACK.JS).
-function showPack(address) {
+// Loads a pack as a page, which sends its blocks (PACK.JS). However slowly it arrives, it is over only when it has sent
+// them, or has been loaded to its end without them, or cannot be loaded: of an object, unlike a frame, Firefox says so.
+function showPack(address, numbers) {
   return new Promise(done => {
-    const node = packFrameNode();
-    const receive = event => {
-      if (event.source !== node.contentWindow) return;
-      packBlocks.set(event.data.pack, event.data.blocks);
-      finish();
+    const node = element('object', { hidden: true, tabindex: '-1', 'aria-hidden': 'true', type: 'text/html', data: address });
+    const receive = ({ data }) => {
+      if (data.pack === numbers) packBlocks.set(numbers, data.blocks);
+      if (data.pack === numbers || data.ended === numbers) finish();
     };
     const finish = () => {
-      clearTimeout(patience);
       window.removeEventListener('message', receive);
       node.remove();
       done();
     };
     window.addEventListener('message', receive);
-    const patience = setTimeout(finish, PACK_PATIENCE);
-    node.src = address;
+    // what the page has sent before its end comes before this message
+    node.onload = () => window.postMessage({ ended: numbers }, '*');
+    node.onerror = finish;
     document.body.append(node);
   });
 }
 
 async function readPack(series, pack, name) {
   const numbers = `${sevenDigits(series.folder)} ${sevenDigits(pack)}`, address = new URL('../' + name, location.href).href;
-  if (PACKS_ARE_PAGES) await showPack(address);
+  if (PACKS_ARE_PAGES) await showPack(address, numbers);
+  // a page that did not send its blocks is read once more, as a script
   if (!packBlocks.has(numbers)) await runPack(address);
   const blocks = packBlocks.get(numbers) || null;
   packBlocks.delete(numbers);
@@ -290,7 +296,7 @@ async function readBlock(series, block) {
   for (let attempt = 0; attempt < 2 && !loaded && !missingPacks.has(name); attempt++) loaded = await loadPack(series, pack);
   if (!loaded) missingPacks.add(name);
   if (!loaded || loaded.length !== series.packs[pack - 1]) return { fault: 'pack' };
-  const answer = await decodeBlock(contentOf(loaded[index]));
+  const answer = await decodeBlock(loaded[index]);
   return answer.fault ? { fault: answer.fault } : answer.result;
 }
 
