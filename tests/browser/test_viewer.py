@@ -15,11 +15,13 @@ from PIL import Image
 from pydicom.pixels import apply_modality_lut
 
 import browsers
+import transport_streams
 import viewer_material as material
 from accessibility import serious_faults
 from browser_discs import DiscOfViewer
 from browsers import Browser
-from burnish.content.viewer_data import PackedPixels
+from burnish.content.documents import mp4
+from burnish.content.viewer_data import PackedPixels, ViewedDocument
 
 FIRST = "document.querySelectorAll('.viewport')[0]"
 TRUE_VALUES = f"{FIRST}.dataset.pixels === 'true'"
@@ -704,6 +706,36 @@ def test_an_image_without_a_name_says_so(view: View) -> None:
     viewer = view(material.image(material.CR, "CR", "Knee", material.noise(64, 64), **values))
     assert viewer.text("top-left").split("\n")[0] == "No name"
     assert viewer.text("top-left").split("\n")[2] == "L AP"
+
+
+def test_a_video_of_a_transport_stream_is_played(browser: Browser, tmp_path: Path) -> None:
+    """The picture that is shown last is of the last grey level."""
+    image = material.image(material.CR, "ES", "Colon", material.noise(64, 64))
+    disc = DiscOfViewer(tmp_path / "disc")
+    disc.add(image)
+    video = ViewedDocument("Colon", "ES", "VIEWER/S0000001/D0000100.MP4")
+    disc.documents[image.SeriesInstanceUID] = [video]
+    viewer_page = disc.write()
+    stream = transport_streams.h264_video([40, 200, 200, 120])
+    (disc.folder / video.path).write_bytes(b"".join(mp4.mp4_pieces(lambda: iter([stream]), 64, 48)))
+    browser.resize(1280, 800)
+    browser.open(viewer_page)
+    browser.until("document.querySelectorAll('.tile').length === 2")
+    browser.click(".tile", number=1)
+    browser.until("document.querySelector('video').readyState >= 2")
+    facts = browser.evaluate(
+        "(video => [video.videoWidth, video.videoHeight, video.duration])"
+        "(document.querySelector('video'))"
+    )
+    assert facts == [64, 48, pytest.approx(0.16)]
+    browser.evaluate("(document.querySelector('video').currentTime = 0.15, 1)")
+    browser.until("!document.querySelector('video').seeking")
+    x, y = browser.place("video")
+    browser.screenshot(tmp_path / "screen.png")
+    with Image.open(tmp_path / "screen.png") as screen:
+        grey = screen.convert("L").getpixel((round(x) - 200, round(y) - 100))
+    # 120 of 16 to 235
+    assert abs(grey - (120 - 16) * 255 / 219) <= 4
 
 
 def test_letters_turn_with_the_image(view: View) -> None:

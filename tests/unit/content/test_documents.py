@@ -16,6 +16,7 @@ from pydicom.data import get_testdata_file
 import content_sources
 import document_sources
 import oracles
+import transport_streams
 from burnish.application_profiles import OFFERED
 from burnish.content import rendition
 from burnish.content.asked_for import content_terms
@@ -284,6 +285,16 @@ def test_the_mp4_file_of_a_video_is_as_it_was(tmp_path: Path) -> None:
     assert not video.pictures
 
 
+def test_an_mp4_file_is_made_of_a_transport_stream(tmp_path: Path) -> None:
+    stream = transport_streams.h264_video([60, 120, 180, 90])
+    video = made_rendition(document_sources.video(tmp_path / "video", stream), tmp_path)
+    (file,) = video.documents
+    assert file.extension == "MP4"
+    assert read_blob(tmp_path, file.content)[4:8] == b"ftyp"
+    texts = [part[1] for part in video.body if part[0] == "text"]
+    assert "document.video_mp4" in texts
+
+
 def test_the_viewer_opens_the_mp4_file_of_a_video(tmp_path: Path) -> None:
     """A video has no frames that the viewer could show as images."""
     folder = tmp_path / "source"
@@ -307,7 +318,11 @@ def test_the_viewer_opens_the_mp4_file_of_a_video(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stream", "fault", "files"),
-    [(b"\0\0\1\x67" + bytes(996), "", 0), (b"", "damaged", 0)],
+    [
+        (b"\0\0\1\x67" + bytes(996), "", 0),
+        (transport_streams.transport_stream([[b"\xb3"]], [(0, 0)], transport_streams.MPEG2), "", 0),
+        (b"", "damaged", 0),
+    ],
 )
 def test_a_video_without_an_mp4_file_says_so(
     tmp_path: Path, stream: bytes, fault: str, files: int

@@ -1,12 +1,15 @@
-"""Craft: the MP4 file of a video, where the instance holds one (PS3.5 8.2.5 to 8.2.8, 8.2.14).
+"""Craft: the MP4 file of a video of H.264 or HEVC (PS3.5 8.2.5 to 8.2.8, 8.2.14).
 
-Browsers play H.264 in MP4, and many play HEVC. An MPEG-2 stream, a transport stream or a bare
-stream of pictures is not turned into a file that they play: its page says so.
+Browsers play H.264 in MP4, and many play HEVC. An MP4 file within an instance is taken as it is; of
+a transport stream, one is made. An MPEG-2 stream or a bare stream of pictures is not turned into a
+file that they play: its page says so.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from burnish.content.documents import mp4
 from burnish.content.documents.body import DocumentWriter
 from burnish.content.documents.values import number_of, text_of
 
@@ -28,22 +31,26 @@ def is_video(data_set: "Dataset") -> bool:
 
 def write_video(data_set: "Dataset", source: BinaryIO, writer: DocumentWriter) -> None:
     """Writes the file and a body that shows it; raises ValueError for damaged Pixel Data."""
-    source.seek(_pixel_data_offset(data_set, source))
-    pieces = _fragments(source)
-    first = next(pieces, b"")
+    offset = _pixel_data_offset(data_set, source)
+
+    def stream() -> Iterator[bytes]:
+        source.seek(offset)
+        return _fragments(source)
+
+    first = next(stream(), b"")
     if not first:
         raise ValueError("a video is empty")
-    is_mp4 = first[4:8] == b"ftyp"
+    position = None
+    if first[4:8] == b"ftyp":
+        position = writer.file("MP4", stream())
+    elif mp4.is_transport_stream(first):
+        columns, rows = (number_of(data_set, name) or 0 for name in ("Columns", "Rows"))
+        with suppress(mp4.NoPictures):
+            position = writer.file("MP4", mp4.mp4_pieces(stream, int(columns), int(rows)))
     writer.markup("<p>")
-    writer.label("video_mp4" if is_mp4 else "video_other")
+    writer.label("video_other" if position is None else "video_mp4")
     writer.markup("</p>\n")
-    if is_mp4:
-
-        def whole() -> Iterator[bytes]:
-            yield first
-            yield from pieces
-
-        position = writer.file("MP4", whole())
+    if position is not None:
         writer.markup('<p><a class="button" href="')
         writer.path(position)
         writer.markup('">')
