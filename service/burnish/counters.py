@@ -23,6 +23,8 @@ RECEIVE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 _MAGIC = b"BURNISH COUNTS 1"
 _SLOT = 128
+#: A slot is so many numbers of 64 bits.
+_PER_SLOT = _SLOT // 8
 _SLOTS = 4096
 _VALUES = struct.Struct("<Qd")
 _LONGEST_KEY = _SLOT - _VALUES.size
@@ -61,17 +63,25 @@ class Counters:
     def add_two(self, first: Key, second: Key, amount: float) -> None:
         """Count one more of each, and add `amount` to the sum of `second`.
 
-        For each instance that is received: one lock less.
+        So each instance that is received is counted: one lock less.
         """
+        first_slot, second_slot = self._slots.get(first), self._slots.get(second)
+        if first_slot is None or second_slot is None:
+            self.add(first)
+            self.add(second, amount)
+            return
+        counts = self._counts
+        second_at = second_slot * _PER_SLOT
         with self._lock:
-            self._add(first, 0.0)
-            self._add(second, amount)
+            counts[first_slot * _PER_SLOT] += 1
+            counts[second_at] += 1
+            self._amounts[second_at + 1] += amount
 
     def _add(self, key: Key, amount: float) -> None:
         slot = self._slots.get(key) or self._allocate(key)
         if slot is None:
             return
-        at = slot * (_SLOT // 8)
+        at = slot * _PER_SLOT
         self._counts[at] += 1
         if amount:
             self._amounts[at + 1] += amount

@@ -29,6 +29,7 @@ def test_counts_and_sums_are_those_of_all_threads(tmp_path: Path) -> None:
         for number in range(5000):
             counters.add(KEY, 0.25)
             counters.add(("store", "CT1", f"{number % 7:04X}"))
+            counters.add_two(("store", "MR1", "0000"), ("receive", f"{number % 3}"), 0.5)
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
@@ -37,7 +38,9 @@ def test_counts_and_sums_are_those_of_all_threads(tmp_path: Path) -> None:
         thread.join()
     counters.close()
     totals = read_counters(tmp_path)
-    assert sum(number for number, _ in totals.values()) == 40_000
+    assert sum(number for number, _ in totals.values()) == 80_000
+    assert totals["store", "MR1", "0000"] == (20_000, 0.0)
+    assert sum(amount for key, (_, amount) in totals.items() if key[0] == "receive") == 10_000.0
     assert totals[KEY][1] == 5000.0
 
 

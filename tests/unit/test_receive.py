@@ -36,6 +36,7 @@ from burnish.errors import (
 from burnish.file_slice import Slice
 from burnish.identifiers import new_uid
 from burnish.instance_header import header
+from burnish.instance_header.alike import LastKind
 from burnish.receive import Incoming, Origin, Receiver, buffers
 from burnish.receive import incoming as arriving
 from burnish.receive import indexer as indexing
@@ -626,7 +627,7 @@ def test_an_instance_like_one_before_is_stored_as_any_other(
 ) -> None:
     origin = origin_of(series[0])
     for image in series[2:]:
-        assert header.index_alike(memoryview(image.data_set), image.transfer_syntax_uid)
+        assert header.index_alike(memoryview(image.data_set), image.transfer_syntax_uid, LastKind())
         data_set = bytearray(image.data_set)
         receiver.receive_from(origin, image.sop_instance_uid, memoryview(data_set))
         data_set[:] = bytes(len(data_set))  # what it was read into is used again
@@ -651,7 +652,7 @@ def test_an_instance_like_one_before_is_refused_as_any_other(
 ) -> None:
     image = series[2]
     data_set = memoryview(image.data_set)
-    assert header.index_alike(data_set, image.transfer_syntax_uid)
+    assert header.index_alike(data_set, image.transfer_syntax_uid, LastKind())
     for origin, uid, error in (
         (origin_of(image), "1.2.99", Mismatch),
         (origin_of(image), "1.2.x", InvalidUID),

@@ -14,7 +14,7 @@ from burnish.errors import Unreadable
 from burnish.file_meta import locate
 from burnish.file_slice import Slice
 from burnish.instance_header import instance_faults
-from burnish.instance_header.alike import AlikeDataSets, AlikeHeader
+from burnish.instance_header.alike import AlikeDataSets, AlikeHeader, LastKind
 from burnish.instance_header.instance_faults import UNEXAMINED, in_words
 from burnish.instance_header.pixel_data import pixel_faults
 from burnish.instance_header.scan import find_values
@@ -72,9 +72,14 @@ def index(
     return index_data_set(head, size, transfer_syntax_uid, reopen).header
 
 
-def index_alike(data_set: memoryview, transfer_syntax_uid: str) -> AlikeHeader | None:
-    """The header of a whole data set that is like one before; None if it has to be read."""
-    return _alike.index(data_set, len(data_set), transfer_syntax_uid)
+def index_alike(
+    data_set: memoryview, transfer_syntax_uid: str, last: LastKind
+) -> AlikeHeader | None:
+    """The header of a whole data set that is like one before; None if it has to be read.
+
+    `last` remembers of what kind the data set before it was.
+    """
+    return last.index(_alike, data_set, transfer_syntax_uid)
 
 
 def index_data_set(

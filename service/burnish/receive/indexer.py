@@ -84,6 +84,11 @@ class Indexer:
         """How many instances wait for their rows."""
         return len(self._waiting) + len(self._batch)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so many instances wait for their rows that others have to wait."""
+        return len(self._waiting) + len(self._batch) >= MOST_WAITING
+
     def add(self, notices: Sequence[PendingRecord | SealedSegment]) -> None:
         """Note what was appended or sealed; called in order."""
         self._waiting.extend(notices)
@@ -95,18 +100,18 @@ class Indexer:
 
         While the database does not answer, it does not wait.
         """
-        if self.waiting < MOST_WAITING:
+        if not self.is_full:
             return
         if not self.runs:
             self.index()
             return
 
         def goes_on() -> bool:
-            return self.waiting < MOST_WAITING or self._database_fails
+            return not self.is_full or self._database_fails
 
         with self._has_room:
             self._has_room.wait_for(goes_on, seconds)
-        if self.waiting >= MOST_WAITING:
+        if self.is_full:
             raise OutOfResources("the database does not answer: too many instances have no row yet")
 
     def index(self) -> None:

@@ -6,6 +6,8 @@ from burnish.db.new_rows import SharedValues, shared_values
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import Mismatch
 from burnish.identifiers import is_tolerable_uid
+from burnish.instance_header import instance_faults
+from burnish.instance_header.alike import LastKind
 from burnish.values import InstanceHeader
 
 #: Whether a UID that many instances have is one: to check three of them anew takes 2 us.
@@ -31,6 +33,9 @@ class Origin:
         self.transfer_syntax_uid = transfer_syntax_uid
         self.calling_ae_title = calling_ae_title
         self.called_ae_title = called_ae_title
+        self.last_kind = LastKind()
+        #: The known faults of the instances of this series.
+        self.fault = ""
         self._shared: tuple[object, ...] = ()
         self._shared_values: SharedValues | None = None
 
@@ -43,6 +48,7 @@ class Origin:
             shared, self.transfer_syntax_uid, self.calling_ae_title, self.called_ae_title
         )
         self._shared = shared
+        self.fault = instance_faults.known(values.fault)
         return values
 
 

@@ -152,7 +152,9 @@ class Receiver:
         """
         alike_header = None
         if len(data_set) <= buffers.BUFFER_SIZE and not self._first_counts:
-            alike_header = header.index_alike(data_set, origin.transfer_syntax_uid)
+            alike_header = header.index_alike(
+                data_set, origin.transfer_syntax_uid, origin.last_kind
+            )
         if alike_header is None:
             self._receive_unlike(origin, sop_instance_uid, data_set)
             return
@@ -181,8 +183,8 @@ class Receiver:
             shared,
         )
         self._appender.append(self._record(Arrival(row), meta, data_set, digest))
-        if shared.fault:
-            self._tell_of_fault(row)
+        if origin.fault:
+            self._log_fault(row.columns(), origin.fault)
 
     def _receive_unlike(self, origin: Origin, sop_instance_uid: str, data_set: memoryview) -> None:
         incoming = self.open(
@@ -223,7 +225,8 @@ class Receiver:
         incoming.release()
         if self._first_counts:
             self._wait_for_verdict(arrival)
-        self._tell_of_fault(arrival.row)
+        if fault := instance_faults.known(arrival.row.shared.fault):
+            self._log_fault(arrival.row.columns(), fault)
 
     def _check_announced(self, sop_class_uid: str, sop_instance_uid: str) -> None:
         """Raise InvalidUID, or OutOfResources if nothing can be received now."""
@@ -232,11 +235,8 @@ class Receiver:
         if not is_tolerable_uid(sop_instance_uid):
             raise InvalidUID("Affected SOP Instance UID is not a UID")
         self._spool.check_room()
-        self._indexer.wait_for_room(self._database.wait)
-
-    def _tell_of_fault(self, row: NewRow) -> None:
-        if fault := instance_faults.known(row.shared.fault):
-            self._log_fault(row.columns(), fault)
+        if self._indexer.is_full:
+            self._indexer.wait_for_room(self._database.wait)
 
     def _log_fault(self, row: dict[str, Any], fault: str) -> None:
         fields = {

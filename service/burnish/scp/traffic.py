@@ -27,6 +27,13 @@ UNKNOWN_PEER = "(unknown)"
 _SUCCESS = 0
 
 
+def _success_of(label: str) -> tuple[str, str, str]:
+    return RESPONSES, label, f"{_SUCCESS:04X}"
+
+
+_SUCCESS_OF_UNKNOWN_PEER = _success_of(UNKNOWN_PEER)
+
+
 class Traffic:
     """The traffic of the associations of one receiver."""
 
@@ -39,17 +46,19 @@ class Traffic:
         self._counters = counters
         self._contacts = contacts
         self._labels = {peer.ae_title: peer.ae_title for peer in settings.peer}
+        self._successes = {title: _success_of(title) for title in self._labels}
 
     def stored(self, calling_ae_title: str, status: int, seconds: float) -> None:
         """A C-STORE is about to be answered, so long after its command."""
         counters = self._counters
         if counters is None:
             return
-        label = self._labels.get(calling_ae_title, UNKNOWN_PEER)
         if status == _SUCCESS:
+            success = self._successes.get(calling_ae_title, _SUCCESS_OF_UNKNOWN_PEER)
             bucket = _BUCKET_KEYS[bisect_left(RECEIVE_BUCKETS, seconds)]
-            counters.add_two((RESPONSES, label, "0000"), bucket, seconds)
+            counters.add_two(success, bucket, seconds)
         else:
+            label = self._labels.get(calling_ae_title, UNKNOWN_PEER)
             counters.add((RESPONSES, label, f"{status:04X}"))
 
     def accepted(self, acceptance: Acceptance, caller: Caller) -> None:

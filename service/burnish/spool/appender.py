@@ -196,9 +196,10 @@ class Appender:
             self._create()
         parts: list[Any] = []
         end = self._end
+        name = self._name
         for pending in group:
             parts += pending.parts
-            pending.name = self._name
+            pending.name = name
             pending.payload = end + len(pending.parts[0])
             end += pending.size
             filler = segment.padding(end)
@@ -215,12 +216,13 @@ class Appender:
             self._seal()
             raise
         self._end = end
+        headers = self._headers
         for pending in group:
-            self._headers.append(pending.parts[0])
+            headers.append(pending.parts[0])
             pending.parts = ()
             pending.error = ""
         self._notify(group)
-        if len(self._headers) >= _HEADERS_HASHED:
+        if len(headers) >= _HEADERS_HASHED:
             self._hash_headers()
         if end >= SEGMENT_SIZE:
             self._seal()

@@ -9,7 +9,7 @@ import pytest
 import material
 from burnish.errors import BurnishError
 from burnish.instance_header import header
-from burnish.instance_header.alike import AlikeDataSets
+from burnish.instance_header.alike import AlikeDataSets, LastKind
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
 _REMEMBERED = 2
@@ -103,3 +103,28 @@ def test_kinds_and_sizes_are_forgotten_before_they_take_too_much_memory(
         )
     ]
     assert 0 < len(remembered) < 100
+
+
+def test_series_that_arrive_at_the_same_time_do_not_let_each_other_be_forgotten(
+    real_studies: material.RealStudies, alike: AlikeDataSets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each association remembers what the data set before was like."""
+    data = data_set(ct_images(real_studies)[0])
+    series = index(data).series_instance_uid.encode()  # type: ignore[attr-defined]
+    associations = []
+    for number in range(100, 130):
+        other = data.replace(series, series[:-3] + str(number).encode())
+        last = LastKind()
+        for _ in range(_REMEMBERED):
+            index(other)
+        assert last.index(alike, memoryview(other), EXPLICIT_VR_LITTLE_ENDIAN) is not None
+        associations.append((last, other))
+    for last, other in associations:
+        remembered = last.index(alike, memoryview(other), EXPLICIT_VR_LITTLE_ENDIAN)
+        assert remembered is not None
+        assert remembered.whole() == index_alone(other, monkeypatch)
+    last, _ = associations[0]
+    assert last.index(alike, memoryview(data), EXPLICIT_VR_LITTLE_ENDIAN) is None
+    _, other = associations[-1]
+    assert last.index(alike, memoryview(other), EXPLICIT_VR_LITTLE_ENDIAN) is not None
+    assert last.index(alike, memoryview(other + b"\0\0"), EXPLICIT_VR_LITTLE_ENDIAN) is None
