@@ -31,7 +31,7 @@ from burnish.db.tables import Piece
 from burnish.errors import BurnishError
 from burnish.instance_header import header
 from burnish.plan import conversion
-from burnish.receive import Incoming, Origin, Receiver, buffers
+from burnish.receive import Incoming, Origin, Receiver, buffers, own_file
 from burnish.receive.replay import replay
 from burnish.request import operations
 from burnish.schedule import Schedule
@@ -138,6 +138,7 @@ def in_one_process() -> Iterator[None]:
         patch.setattr(rendition_pool, "ProcessPoolExecutor", _Inline)
         # one of the instances is large, and a life needs several segments
         patch.setattr(buffers, "BUFFER_SIZE", 35_000)
+        patch.setattr(own_file, "_PIECES_BEFORE_THREAD", 0)
         patch.setattr(appender, "SEGMENT_SIZE", 70_000)
         # a fault stays until the client, which is in this process too, gives up
         patch.setattr(piece_state, "MAXIMUM_DATABASE_WAIT", 0.0)

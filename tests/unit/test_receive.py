@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import structlog
@@ -537,6 +538,57 @@ def test_a_file_of_its_own_that_is_repaired_has_the_digest_of_its_data_set(
     stored = ground.stored_file(row)[row.data_set_offset :]
     assert len(stored) == len(sample.data_set)
     assert row.digest == digest_of(stored)
+
+
+@pytest.mark.parametrize("thread", ["of its own", "none: the buffer is small", "none can start"])
+def test_a_file_of_its_own_is_written_in_order_with_or_without_a_thread(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, thread: str
+) -> None:
+    monkeypatch.setattr(buffers, "BUFFER_SIZE", 65_536)
+    writers = set()
+    write = os.write
+
+    def noting(descriptor: int, content: memoryview) -> int:
+        if "/incoming/" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            writers.add(threading.current_thread().name)
+            content = content[:20_000]  # and a write may be short
+        return write(descriptor, content)
+
+    monkeypatch.setattr(os, "write", noting)
+    if "small" in thread:
+        monkeypatch.setattr(buffers, "_MOST_BUFFERS", 0)
+        monkeypatch.setattr(buffers, "_SMALL_SIZE", 6_553)
+    if "start" in thread:
+        monkeypatch.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError))
+    sample = instance(pixels=encode(0x7FE00010, b"OW", random.Random(1).randbytes(300_000)))
+    send(receiver, sample)
+    (row,) = rows(ground)
+    assert ground.stored_file(row)[row.data_set_offset :] == sample.data_set
+    assert row.digest == digest_of(sample.data_set)
+    expected = {"MainThread", "own file"} if thread == "of its own" else {"MainThread"}
+    assert writers == expected
+
+
+def test_a_file_of_its_own_that_cannot_be_written_further_is_removed(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that writes it finds that out, and ends."""
+    monkeypatch.setattr(buffers, "BUFFER_SIZE", 65_536)
+    write, counts = os.write, count()
+
+    def failing(descriptor: int, content: memoryview) -> int:
+        if "/incoming/" in os.readlink(f"/proc/self/fd/{descriptor}") and next(counts) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, content)
+
+    monkeypatch.setattr(os, "write", failing)
+    sample = instance(size=300_000)
+    incoming = begin(receiver, sample)
+    with pytest.raises(OutOfResources, match="No space left"):
+        incoming.write(memoryview(sample.data_set))
+    incoming.abandon()
+    assert list(ground.spool.incoming.iterdir()) == []
+    assert "own file" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_an_image_that_cannot_be_shown_is_stored_and_told(

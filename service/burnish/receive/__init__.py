@@ -2,6 +2,7 @@
 
 receiver   the receive path of a process: an instance counts once it is in the spool
 incoming   one instance while it arrives, in memory or in a file
+own_file   the file of an instance that is too large for memory
 origin     what instances have in common that come one after the other from one peer
 buffers    the memory of instances that arrive
 indexer    follows the segments of its process, and inserts the rows of what was received

@@ -12,7 +12,9 @@ from burnish import file_meta
 from burnish.errors import OutOfResources
 from burnish.hashing import Hasher, digest_bytes, new_hasher
 from burnish.instance_header import header
+from burnish.receive import buffers
 from burnish.receive.buffers import Buffers
+from burnish.receive.own_file import OwnFile
 from burnish.spool import Spool
 from burnish.values import InstanceHeader
 
@@ -33,8 +35,8 @@ class Incoming:
     """An instance that is arriving.
 
     Its data set is collected in a buffer. When the buffer is full, what is in it goes into a file
-    of the spool, and the buffer is filled again: so such an instance is written and hashed in large
-    pieces, however the peer fragments it.
+    of the spool, and its halves are filled again, one after the other: so such an instance is
+    written and hashed in large pieces, however the peer fragments it.
     """
 
     def __init__(
@@ -61,51 +63,54 @@ class Incoming:
         self._spool = spool
         self._buffers = buffers
         self._buffer: mmap.mmap | None = buffers.take()
-        #: Bytes in the buffer, and bytes of the data set before those.
-        self._filled = 0
-        self._written = 0
+        #: What has been received and not handed over to the file begins and ends there in the
+        #: buffer, which is filled up to `_limit` before it is handed over.
+        self._start = self._end = 0
+        self._limit = len(self._buffer)
+        #: Bytes of the data set that have been handed over to the file.
+        self._handed_over = 0
         self._size_at_room_check = 0
         #: The first bytes of the data set, once they are not in the buffer any more.
         self._head = b""
+        self._own_file: OwnFile | None = None
         self._hasher: Hasher | None = None
-        self._descriptor = -1
 
     @property
     def size(self) -> int:
         """Bytes of the data set so far."""
-        return self._written + self._filled
+        return self._handed_over + self._end - self._start
 
     @property
     def data_set(self) -> memoryview:
         """The data set of an instance without a file of its own; valid until `release`."""
         assert self._buffer is not None  # noqa: S101
-        return memoryview(self._buffer)[: self._filled]
+        return memoryview(self._buffer)[: self._end]
 
     def write(self, data: memoryview) -> None:
         """Take the next bytes of the data set; raises OutOfResources."""
         buffer = self._buffer
         assert buffer is not None  # noqa: S101
-        end = self._filled + len(data)
-        while end > len(buffer):
-            count = len(buffer) - self._filled
-            buffer[self._filled :] = data[:count]
-            self._filled = len(buffer)
-            self._flush()
+        end = self._end + len(data)
+        while end > self._limit:
+            count = self._limit - self._end
+            buffer[self._end : self._limit] = data[:count]
+            self._end = self._limit
+            self._hand_over()
             data = data[count:]
-            end = len(data)
-        buffer[self._filled : end] = data
-        self._filled = end
+            end = self._end + len(data)
+        buffer[self._end : end] = data
+        self._end = end
 
     def room(self) -> memoryview:
         """Where the next bytes can be put instead; then call `received`. Raises OutOfResources."""
         assert self._buffer is not None  # noqa: S101
-        if self._filled == len(self._buffer):
-            self._flush()
-        return memoryview(self._buffer)[self._filled :]
+        if self._end == self._limit:
+            self._hand_over()
+        return memoryview(self._buffer)[self._end : self._limit]
 
     def received(self, count: int) -> None:
         """So many bytes were put into `room`."""
-        self._filled += count
+        self._end += count
 
     def finish(self) -> ReceivedDataSet:
         """Header and digest, once all bytes are here, and the data set is repaired if necessary.
@@ -114,8 +119,7 @@ class Incoming:
         """
         try:
             if self.key:
-                self._flush()
-                self._close()
+                self._complete_file()
             size = self.size
             head = self._head or self.data_set[: header.HEAD]
             instance_header, repair = header.index_data_set(
@@ -131,12 +135,12 @@ class Incoming:
 
     def abandon(self) -> None:
         """Remove what has arrived. If a failing disk keeps a file, the hourly sweep removes it."""
-        self.release()
         if self.key:
             with suppress(OSError):
                 self._close()
             with suppress(OSError):
                 self._spool.remove(self.key)
+        self.release()
 
     def release(self) -> None:
         """Give the buffer back."""
@@ -146,31 +150,49 @@ class Incoming:
 
     # --- a file of its own ---
 
-    def _flush(self) -> None:
-        """Hash what is in the buffer, and write it to the file; raises OutOfResources."""
-        content = self.data_set
+    def _hand_over(self) -> None:
+        """Have what is in the buffer written to the file and hashed; raises OutOfResources."""
+        buffer = self._buffer
+        assert buffer is not None  # noqa: S101
+        half = (len(buffer) + 1) // 2
         try:
-            if not self.key:
-                self._head = bytes(content[: header.HEAD])
-                self.key = self._spool.new_key()
-                self._descriptor = self._spool.create(self.key)
-                self._hasher = new_hasher()
-                _write(self._descriptor, memoryview(self.file_meta))
-            _write(self._descriptor, content)
+            own_file = self._own_file or self._create_file(len(buffer))
+            while self._start < self._end:
+                end = min(self._end, self._start + half)
+                own_file.append(memoryview(buffer)[self._start : end])
+                self._handed_over += end - self._start
+                self._start = end
         except OSError as error:
-            raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
-        assert self._hasher is not None  # noqa: S101
-        self._hasher.update(content)
-        self._written += self._filled
-        self._filled = 0
-        if self._written - self._size_at_room_check >= _ROOM_CHECK:
-            self._size_at_room_check = self._written
+            raise _cannot_be_written(error) from None
+        if self._end == len(buffer):
+            self._start = self._end = 0
+        self._limit = min(self._start + half, len(buffer))
+        if self._handed_over - self._size_at_room_check >= _ROOM_CHECK:
+            self._size_at_room_check = self._handed_over
             self._spool.check_room()
 
+    def _create_file(self, buffer_size: int) -> OwnFile:
+        self._head = bytes(self.data_set[: header.HEAD])
+        self.key = self._spool.new_key()
+        # many instances arrive beside one with a small buffer: they keep the processors busy
+        may_use_thread = buffer_size == buffers.BUFFER_SIZE
+        self._own_file = OwnFile(
+            self._spool, self.key, self.file_meta, may_use_thread=may_use_thread
+        )
+        self._hasher = self._own_file.hasher
+        return self._own_file
+
+    def _complete_file(self) -> None:
+        """Have all that is left written; raises OutOfResources."""
+        self._hand_over()
+        try:
+            self._close()
+        except OSError as error:
+            raise _cannot_be_written(error) from None
+
     def _close(self) -> None:
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+        if self._own_file is not None:
+            self._own_file.close()
 
     def _open_data_set(self) -> BinaryIO:
         if not self.key:
@@ -185,12 +207,11 @@ class Incoming:
         else:
             size = self.size
             content = bytes(self.data_set)
-            self._filled = 0
+            self._end = 0
             for piece in header.repaired(iter([content]), size, repair):
                 self.write(memoryview(piece))
             if self.key:
-                self._flush()
-                self._close()
+                self._complete_file()
         log.warning(
             "data set repaired",
             sop_instance_uid=self.sop_instance_uid,
@@ -200,23 +221,22 @@ class Incoming:
 
     def _repair_file(self, repair: header.Repair) -> None:
         """Repair the data set in its file, and hash it again."""
-        self._written -= repair.padding
+        self._handed_over -= repair.padding
         offset = len(self.file_meta)
         with self._spool.arriving(self.key).open("r+b") as file:
-            file.truncate(offset + self._written)
+            file.truncate(offset + self._handed_over)
             if repair.odd_length is not None:
                 place, even_length = repair.odd_length
                 file.seek(offset + place)
                 file.write(even_length)
                 file.seek(0, os.SEEK_END)
                 file.write(b"\0")
-                self._written += 1
+                self._handed_over += 1
             file.seek(offset)
             self._hasher = new_hasher()
             while block := file.read(1 << 20):
                 self._hasher.update(block)
 
 
-def _write(descriptor: int, content: memoryview) -> None:
-    while content:
-        content = content[os.write(descriptor, content) :]
+def _cannot_be_written(error: OSError) -> OutOfResources:
+    return OutOfResources(f"the spool cannot be written: {error.strerror}")

@@ -49,6 +49,9 @@ class Stream:
         self.expects_more = True
         #: Whether the last call has received less than it could: the next one has to wait.
         self._is_drained = True
+        #: Whether a part of a fragment is missing: the peer is slower, and one call of the kernel
+        #: waits for all that is left, instead of many calls that bring a little each.
+        self._is_short = False
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def secure(self, context: ssl.SSLContext) -> ssl.SSLObject:
@@ -93,10 +96,16 @@ class Stream:
             return self.receive_into(target)
         self._begin_receiving()
         try:
+            if self._is_short:
+                received = self._socket.recv_into(target, 0, socket.MSG_WAITALL)
+                self._end_receiving(received, len(target))
+                self._is_short = received < len(target)
+                return received
             received, *_ = self._socket.recvmsg_into((target, self.view[:_READ_AHEAD]))
         except OSError as error:
             raise _ended(error) from None
         self._end_receiving(received, len(target) + _READ_AHEAD)
+        self._is_short = received < len(target)
         self.start, self.end = 0, max(0, received - len(target))
         return min(received, len(target))
 

@@ -3,6 +3,7 @@
 import random
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -63,6 +64,30 @@ def test_a_fragment_that_arrives_in_part_leaves_the_buffer_empty(ends: Ends) -> 
     assert ends.stream.start == ends.stream.end
 
 
+def test_all_that_is_left_of_a_fragment_is_received_by_one_call(ends: Ends) -> None:
+    target = memoryview(bytearray(50_000))
+    ends.send(b"first")
+    assert ends.stream.receive_fragment(target) == 5
+    pieces = [bytes([number]) * 9999 for number in range(1, 6)]
+    sender = threading.Thread(target=lambda: [ends.send(piece) for piece in pieces])
+    sender.start()
+    assert ends.stream.receive_fragment(target[5:]) == 49_995
+    sender.join()
+    assert target == b"first" + b"".join(pieces)
+
+
+def test_what_arrives_of_a_fragment_before_the_time_out_is_received(ends: Ends) -> None:
+    """A peer that sends slowly is not a silent one."""
+    ends.stream.set_timeout(0.2)
+    target = memoryview(bytearray(50_000))
+    for part in (b"first", b"second", b"third"):
+        ends.send(part)
+        assert ends.stream.receive_fragment(target) == len(part)
+        assert target[: len(part)] == part
+    with pytest.raises(PeerEndedError, match="silent for too long"):
+        ends.stream.receive_fragment(target)
+
+
 def test_no_more_is_received_ahead_than_a_few_headers_need(ends: Ends) -> None:
     """The rest of the data set goes straight into the memory of the instance."""
     fragment, following = bytes(40_000), random.Random(1).randbytes(2 * READ_AHEAD)
@@ -103,13 +128,16 @@ def test_fragments_and_headers_arrive_in_order_whatever_is_received_together(see
         ]
         fragments = [chance.randbytes(length) for length in lengths]
         sent = b"".join(struct.pack(">I", len(fragment)) + fragment for fragment in fragments)
-        ends.peer.setblocking(False)
+        pieces = []
+        while sent:
+            length = chance.randint(1, 60_000)
+            pieces.append(sent[:length])
+            sent = sent[length:]
+        sender = threading.Thread(target=lambda: [ends.peer.sendall(piece) for piece in pieces])
+        sender.start()
         for fragment in fragments:
             received = bytearray()
             while len(received) < 4 + len(fragment):
-                if sent:
-                    count = ends.peer.send(sent[: chance.randint(1, 60_000)])
-                    sent = sent[count:]
                 wanted = 4 - len(received)
                 if wanted > 0:
                     received += ends.stream.take(wanted)
@@ -120,6 +148,6 @@ def test_fragments_and_headers_arrive_in_order_whatever_is_received_together(see
                     received += target[: ends.stream.receive_fragment(target)]
             assert received == struct.pack(">I", len(fragment)) + fragment
         assert ends.stream.start == ends.stream.end
-        assert not sent
+        sender.join()
     finally:
         ends.close()
