@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
@@ -32,7 +33,11 @@ _IMAGES = "[...document.images].map(image => [image.src, image.complete && image
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images, a clip, reports, an ECG, key objects and a PDF."""
     folder = tmp_path_factory.mktemp("sources")
-    content_sources.ct_slices(folder, 3)
+    for path in content_sources.ct_slices(folder, 3):
+        with pydicom.dcmread(path) as slice_:
+            # no place to break a line
+            slice_.SeriesDescription = "range,-2048,to,+2047,signed,mono2,modality,lut"
+            slice_.save_as(path)
     content_sources.clip(folder / "clip")
     for name in ("test-SR.dcm", "waveform_ecg.dcm"):
         (folder / name).write_bytes(Path(str(get_testdata_file(name))).read_bytes())
