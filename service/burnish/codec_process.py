@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import connection, parent_process
 
 #: The share of the machine's memory that all workers together may use.
@@ -28,6 +30,21 @@ def confine_codec_process(workers: int, most_memory: int | None = None) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = most_memory or max(_LEAST_MEMORY, int(_SHARE_OF_MEMORY * memory / workers))
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raises RuntimeError where a codec written in Rust panics.
+
+    Its PanicException is no Exception, and cannot be sent from one process to another: damaged RLE
+    would end whoever decodes it.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise RuntimeError("a codec failed on its input") from None
+        raise
 
 
 def _end_with_owner() -> None:

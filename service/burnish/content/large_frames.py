@@ -42,7 +42,7 @@ def smaller_frames(source: BinaryIO, data_set: "Dataset") -> Iterator[Any]:
 
     Raises MemoryError for those that no decoder reduces while it reads.
     """
-    pixels = _open_pixel_data(source)
+    pixels = open_pixel_data(source)
     frames = int(data_set.get("NumberOfFrames") or 1)
     syntax = str(data_set.file_meta.TransferSyntaxUID)
     if syntax in _NATIVE:
@@ -66,7 +66,7 @@ def _step(data_set: "Dataset") -> int:
     return max(by_pixels, math.ceil(max(rows, columns) / _REDUCED_LENGTH))
 
 
-def _open_pixel_data(source: BinaryIO) -> BinaryIO:
+def open_pixel_data(source: BinaryIO) -> BinaryIO:
     """The file, at the first byte of the value of Pixel Data."""
     from pydicom import dcmread
 

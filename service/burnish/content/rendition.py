@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from burnish.codec_process import panics_as_errors
 from burnish.content import documents, instance_reader, large_frames
 from burnish.content.documents.body import DocumentWriter, read_body
 from burnish.content.model import (
@@ -45,6 +46,11 @@ _END = struct.Struct("<I8s")
 _MARK = b"BURNCONT"
 #: An instance of fewer bytes is read whole; of a larger one, frame by frame.
 _READ_WHOLE = 32 << 20
+#: JPEG and JPEG-LS, whose decoders fill the rest of a truncated frame with anything.
+_ENDING_WITH_EOI = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81))
+_EOI = b"\xff\xd9"
+#: Bytes in which the end of a frame is looked for: some have padding behind it.
+_TAIL = 4096
 #: Rows of an image whose colours are converted at once.
 _ROWS_OF_COLOUR = 256
 #: What pydicom and the codecs raise for damaged or unusual data.
@@ -344,13 +350,36 @@ def _frames(
     """The decoded frames, colours as red, green and blue."""
     from pydicom.pixels.utils import iter_pixels
 
+    _check_ends(source, data_set)
     if not hasattr(source, "file_meta"):
         source.seek(0)
     is_ybr = str(data_set.get("PhotometricInterpretation")) in ("YBR_FULL", "YBR_FULL_422")
-    for frame in iter_pixels(source, raw=True, correct_unused_bits=not keep_unused_bits):
+    frames = iter_pixels(source, raw=True, correct_unused_bits=not keep_unused_bits)
+    while True:
+        with panics_as_errors():
+            frame = next(frames, None)
+        if frame is None:
+            return
         if is_ybr and frame.ndim == 3:
             _convert_to_rgb(frame)
         yield frame
+
+
+def _check_ends(source: "BinaryIO | Dataset", data_set: "Dataset") -> None:
+    """Raises ValueError if a frame of JPEG or JPEG-LS has no end: what is missing is not known."""
+    from pydicom import Dataset
+    from pydicom.encaps import generate_frames
+
+    if str(data_set.file_meta.get("TransferSyntaxUID")) not in _ENDING_WITH_EOI:
+        return
+    if isinstance(source, Dataset):
+        pixels = source.PixelData
+    else:
+        pixels = large_frames.open_pixel_data(source)
+    frames = int(data_set.get("NumberOfFrames") or 1)
+    for encoded in generate_frames(pixels, number_of_frames=frames):
+        if _EOI not in encoded[-_TAIL:]:
+            raise ValueError("a frame is truncated")
 
 
 def _convert_to_rgb(frame: Any) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
+from burnish.codec_process import panics_as_errors
 from burnish.dicom_elements import PIXEL_DATA
 from burnish.errors import BurnishError
 from burnish.vocabulary import (
@@ -198,7 +199,8 @@ def decode_frame(
         number_of_frames=1,
         pixel_keyword="PixelData",
     )
-    array, description = next(frames)
+    with panics_as_errors():
+        array, description = next(frames)
     photometric = str(description["photometric_interpretation"])
     # the codecs undo subsampling and the colour transformations of JPEG 2000
     photometric = {"YBR_FULL_422": "YBR_FULL", "YBR_ICT": "RGB", "YBR_RCT": "RGB"}.get(

@@ -5,6 +5,7 @@ import warnings
 import zlib
 from typing import Any, BinaryIO
 
+from burnish.codec_process import panics_as_errors
 from burnish.dicom_elements import PIXEL_DATA, encode
 from burnish.file_slice import Slice
 
@@ -55,7 +56,8 @@ def _middle_frame(file: BinaryIO) -> Any:
 
     header = dcmread(file, stop_before_pixels=True, force=True)
     frames = int(header.get("NumberOfFrames") or 1)
-    frame = pixel_array(file, index=max(0, (frames - 1) // 2))
+    with panics_as_errors():
+        frame = pixel_array(file, index=max(0, (frames - 1) // 2))
     photometric_interpretation = header.get("PhotometricInterpretation", "")
     if photometric_interpretation == "PALETTE COLOR":
         frame = apply_color_lut(frame, header)
