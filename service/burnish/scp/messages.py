@@ -177,7 +177,17 @@ class StorePDUs:
         )
         self.size = self._layout.size
         self._common = before, between, after
+        self._command_layout = struct.Struct(
+            f">{len(before)}s2x{len(between)}s{uid_length}x{len(after) - 2}s"
+        )
+        #: The bytes of the first PDU.
+        self.command_size = self._command_layout.size
+        self._common_of_commands = before, between, after[:-2]
         self._context_id = before[_P_DATA_HEADER.size - 2]
+
+    def is_command(self, buffer: bytes | bytearray | mmap.mmap, start: int) -> bool:
+        """Whether the first PDU of such a request begins at `start`, so that a data set follows."""
+        return self._command_layout.unpack_from(buffer, start) == self._common_of_commands
 
     def identify(
         self, buffer: bytes | bytearray | mmap.mmap, start: int

@@ -300,12 +300,13 @@ class Association:
             self._store_form,
             self._store_sink,
         )
-        start = stream.start
-        if pdus is None or form is None or sink is None or stream.end - start < pdus.size:
+        if pdus is None or form is None or sink is None:
             return False
         if self._sink is not None or self._command_set:
             return False
-        request = pdus.identify(stream.buffer, start)
+        if stream.end - stream.start < pdus.size and not self._await_data_set(pdus):
+            return False
+        request = pdus.identify(stream.buffer, stream.start)
         if request is None:
             return False
         message_id, sop_instance_uid, length = request
@@ -317,6 +318,26 @@ class Association:
         begin = stream.start + pdus.size
         stream.start = end = begin + length
         stream.send(sink.store(form, message_id, sop_instance_uid, stream.view[begin:end]))
+        return True
+
+    def _await_data_set(self, pdus: StorePDUs) -> bool:
+        """Waits for the beginning of the data set behind a command set, which has arrived alone.
+
+        False if it is another command set, or another PDU follows.
+        """
+        stream = self._stream
+        if stream.end - stream.start < pdus.command_size:
+            return False
+        if not pdus.is_command(stream.buffer, stream.start):
+            return False
+        self.busy = stream.expects_more = True
+        stream.need(pdus.command_size + _PDU_HEADER.size)
+        pdu_type, _, length = _PDU_HEADER.unpack_from(
+            stream.buffer, stream.start + pdus.command_size
+        )
+        if pdu_type != P_DATA_TF or length < _PDV_HEADER.size:
+            return False
+        stream.need(pdus.size)
         return True
 
     def _serve_p_data(self, length: int) -> None:

@@ -103,8 +103,12 @@ def test_pdus_of_a_form_are_those_of_such_a_request_and_a_data_set_in_one_fragme
     assert pdus.size == len(start)
     assert pdus.identify(sent, 0) == (b"\x07\0", b"1.2.3.4.", len(data_set))
     assert pdus.identify(b"before" + sent, 6) == pdus.identify(sent, 0)
+    assert pdus.command_size == 12 + len(request)
+    assert pdus.is_command(sent, 0)
     position = data.draw(st.integers(0, len(start) - 1))
     sent[position] ^= data.draw(st.integers(1, 255))
+    if pdus.is_command(sent, 0) and position < pdus.command_size:
+        assert Command.decode(bytes(sent[12 : 12 + len(request)])).has_data_set
     changed = pdus.identify(sent, 0)
     if changed is not None:
         message_id, uid, _ = changed

@@ -337,6 +337,29 @@ def test_a_store_like_the_one_before_is_stored_as_a_whole(
     assert sink.stored == [(b"1.2.3.4.", b"data")] * 3
 
 
+def test_a_store_like_the_one_before_may_be_aborted_behind_its_command_set(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "Sink", Store)
+    more = {messages.AFFECTED_SOP_INSTANCE_UID: b"1.2.3.4."}
+    request = p_data(pdv(3, 3, command(messages.C_STORE_RQ, CT, data_set=True, more=more)))
+    line.establish()
+    for number in range(3):
+        line.send(request)
+        wait_until(lambda: line.association.busy)
+        line.send(p_data(pdv(3, 2, b"data")))
+        assert line.status() == 0
+        (sink,) = line.sinks
+        assert isinstance(sink, Store)
+        assert sink.whole == number
+    line.send(request)
+    wait_until(lambda: line.association.busy)
+    line.send(ABORT)
+    line._thread.join(300)
+    assert line.end() == "aborted by the peer"
+    assert sink.abandoned
+
+
 def p_data_of_length(length: int, body: bytes) -> bytes:
     return struct.pack(">BBI", 4, 0, length) + body
 
