@@ -3,15 +3,16 @@
 A page that was opened from a disc (`file://`) may run scripts of its folder and show its pages, but
 it may not read files. So pixel values arrive as the text of packs. A pack is a script:
 
-    <!--
+    <!-- --><script>parent.postMessage({begun:"series pack"},"*")</script><!--
     BURNISH_PACK("series pack",[
     function(){/*block*/},
     function(){/*block*/},
     ]);
     --><title>Pack</title><script src="../PACK.JS" charset="utf-8"></script>
 
-It is also a page, since scripts may have the signs of HTML comments at the beginning of lines. To a
-page, all blocks are in one comment, and PACK.JS sends their bytes to the page of the viewer.
+It is also a page, since to a script, a line that begins with the sign of an HTML comment is a
+comment. To a page, all blocks are in one comment. It tells the page of the viewer that it has begun
+to arrive, and PACK.JS sends the bytes of its blocks at the end.
 
 The two ways are for the memory of browsers. In Chromium, the text of comments in functions is in
 memory once, that of strings three times; and pages are freed late. Firefox keeps the text of
@@ -251,7 +252,9 @@ def _escaped(data: bytes) -> bytes:
 
 def pack_prefix(series: int, pack: int) -> bytes:
     """The bytes of a pack before its lines; their number does not depend on the arguments."""
-    return codecs.BOM_UTF16_LE + _text(f'<!--\nBURNISH_PACK("{series:07d} {pack:07d}",[\n')
+    numbers = f"{series:07d} {pack:07d}"
+    message = f'<script>parent.postMessage({{begun:"{numbers}"}},"*")</script>'
+    return codecs.BOM_UTF16_LE + _text(f'<!-- -->{message}<!--\nBURNISH_PACK("{numbers}",[\n')
 
 
 def pack_suffix() -> bytes:

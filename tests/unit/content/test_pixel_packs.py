@@ -161,7 +161,10 @@ def test_characters_that_have_a_meaning_can_stand_in_a_pack() -> None:
 def test_a_pack_says_how_it_is_encoded() -> None:
     prefix = pixel_packs.pack_prefix(3, 12)
     assert prefix.startswith(b"\xff\xfe")
-    assert prefix.decode("utf-16") == '<!--\nBURNISH_PACK("0000003 0000012",[\n'
+    begun, call = prefix.decode("utf-16").splitlines()
+    message = '<script>parent.postMessage({begun:"0000003 0000012"},"*")</script>'
+    assert begun == f"<!-- -->{message}<!--"
+    assert call == 'BURNISH_PACK("0000003 0000012",['
 
 
 def test_packs_are_filled_in_order_and_their_size_is_known() -> None:

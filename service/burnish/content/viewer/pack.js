@@ -3,7 +3,7 @@
   const STAR = 42, SLASH = 47;
   // Characters that are read at once: a browser frees short texts without collecting all its garbage.
   const SHARE = 8192;
-  const comment = document.firstChild, blocks = [];
+  const comment = [...document.head.childNodes].find(node => node.nodeType === Node.COMMENT_NODE), blocks = [];
   // The block that is being read; its memory is used for all of them.
   let block = new Uint16Array(1 << 17), isInBlock = false;
   const numbers = /"([\d ]+)"/.exec(comment.substringData(0, 100))[1];

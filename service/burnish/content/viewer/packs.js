@@ -16,6 +16,9 @@ const PACKS_IN_FRAME = 4;
 const PACKS_AT_ONCE = 2;
 // Whether packs are loaded as pages, not as scripts: Firefox keeps the text of scripts long after their page is gone.
 const PACKS_ARE_PAGES = 'mozInnerScreenX' in window;
+// Milliseconds from one look at a page that has not begun to the next, and looks until it is taken for one of an error.
+const LOOK_PAUSE = 1000;
+const SILENT_LOOKS = 2;
 
 // What a worker does; it gets the text of a block, or its bytes, and answers with its values. See pixel_packs for the format.
 function decoder(inflate) {
@@ -153,6 +156,11 @@ function startWorkers() {
 // Array buffers of values that are no longer needed.
 const spares = [];
 
+// Gives up the values of a block: a worker fills their memory again.
+function recycle(block) {
+  if (block.values instanceof Uint16Array && spares.length < SPARES_KEPT) spares.push(block.values.buffer);
+}
+
 // Array buffers that carry blocks to the workers, which send them back: memory of messages is freed late.
 const blockBuffers = [];
 
@@ -201,9 +209,13 @@ const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sev
 // Scripts are loaded in a frame of their own, which is given up after some of them: a browser keeps the text of scripts as long as their page.
 let packFrame = null;  // {node, loads, pending}
 
+function packFrameNode() {
+  return element('iframe', { hidden: true, tabindex: '-1', 'aria-hidden': 'true', title: 'Pack' });
+}
+
 function frameForPack() {
   if (!packFrame || packFrame.loads >= PACKS_IN_FRAME) {
-    const node = element('iframe', { hidden: true, tabindex: '-1', 'aria-hidden': 'true', title: 'Pack' });
+    const node = packFrameNode();
     document.body.append(node);
     node.contentWindow.BURNISH_PACK = (numbers, blocks) => packBlocks.set(numbers, blocks);
     packFrame = { node, loads: 0, pending: 0 };
@@ -236,16 +248,25 @@ function runPack(address) {
   });
 }
 
-// Loads a pack as a page, which sends its blocks (PACK.JS). However slowly it arrives, it is over only when it has sent
-// them, or has been loaded to its end without them, or cannot be loaded: of an object, unlike a frame, Firefox says so.
+// Loads a pack as a page, which says that it has begun and sends its blocks at its end (PACK.JS). However slowly it arrives,
+// it is over only when it has sent them, has been loaded to its end without them, or is not there: of this Firefox says
+// nothing, but the frame has left its empty page then, and what it shows instead does not say that it has begun.
 function showPack(address, numbers) {
   return new Promise(done => {
-    const node = element('object', { hidden: true, tabindex: '-1', 'aria-hidden': 'true', type: 'text/html', data: address });
+    const node = packFrameNode();
+    let hasBegun = false, silentLooks = 0;
     const receive = ({ data }) => {
+      if (data.begun === numbers) hasBegun = true;
       if (data.pack === numbers) packBlocks.set(numbers, data.blocks);
       if (data.pack === numbers || data.ended === numbers) finish();
     };
+    const look = () => {
+      const hasLeft = !node.contentDocument;
+      if (hasLeft && !hasBegun && ++silentLooks === SILENT_LOOKS) finish();
+    };
+    const looking = setInterval(look, LOOK_PAUSE);
     const finish = () => {
+      clearInterval(looking);
       window.removeEventListener('message', receive);
       node.remove();
       done();
@@ -253,7 +274,7 @@ function showPack(address, numbers) {
     window.addEventListener('message', receive);
     // what the page has sent before its end comes before this message
     node.onload = () => window.postMessage({ ended: numbers }, '*');
-    node.onerror = finish;
+    node.src = address;
     document.body.append(node);
   });
 }
@@ -318,6 +339,39 @@ function readExtra(instance, extra, ready) {
 
 // --- the values of frames
 
+// Values of 12 bits, two of them in three bytes: a volume of CT needs a quarter less memory.
+const PACKED_LIMIT = 1 << 12;
+
+function packValues(values) {
+  const bytes = new Uint8Array(Math.ceil(values.length / 2) * 3);
+  for (let index = 0, place = 0; index < values.length; index += 2, place += 3) {
+    const first = values[index], second = values[index + 1];
+    bytes[place] = first;
+    bytes[place + 1] = first >> 8 | second << 4;
+    bytes[place + 2] = second >> 4;
+  }
+  return bytes;
+}
+
+// One of the values that were packed.
+function packedValue(bytes, index) {
+  const place = (index >> 1) * 3;
+  return index & 1 ? bytes[place + 1] >> 4 | bytes[place + 2] << 4 : bytes[place] | (bytes[place + 1] & 15) << 8;
+}
+
+// A block as a volume keeps it, with `packed` in place of its values if these have no more than 12 bits.
+function packBlock(block) {
+  if (!(block.values instanceof Uint16Array) || block.highest >= PACKED_LIMIT) return block;
+  return { ...block, values: null, packed: packValues(block.values) };
+}
+
+function unpackBlock(block) {
+  const count = block.columns * block.rows, spare = spares.pop();
+  const values = new Uint16Array(spare && spare.byteLength === 2 * count ? spare : count);
+  for (let index = 0; index < values.length; index++) values[index] = packedValue(block.packed, index);
+  return { ...block, values, packed: null };
+}
+
 const pixels = {
   held: new Map(),      // frame -> decoded block, the least recently used first
   bytes: 0,
@@ -326,11 +380,13 @@ const pixels = {
   loading: new Set(),
   listeners: new Set(),
 
-  // The block of a frame stays until it is released.
+  // The block of a frame stays until it is released, as the volume has it that is returned.
   keep(frame, block) {
-    this.kept.set(frame, block);
+    const kept = packBlock(block);
+    this.kept.set(frame, kept);
     if (this.held.delete(frame)) this.bytes -= block.values.byteLength;
-    return block;
+    if (kept.packed) recycle(block);
+    return kept;
   },
 
   release(frame) { this.kept.delete(frame); },
@@ -339,13 +395,12 @@ const pixels = {
 
   get(frame) {
     if (frame.computed) return frame.computed();
-    if (this.kept.has(frame)) return this.kept.get(frame);
-    const block = this.held.get(frame);
-    if (block) {
-      this.held.delete(frame);
-      this.held.set(frame, block);
-    }
-    return block || null;
+    const block = this.held.get(frame), kept = this.kept.get(frame);
+    if (!block && kept) return kept.packed ? this.hold(frame, unpackBlock(kept)) : kept;
+    if (!block) return null;
+    this.held.delete(frame);
+    this.held.set(frame, block);
+    return block;
   },
 
   canLoad(frame) { return workers.length > 0 && frame.block >= 0 && !this.faults.has(frame); },
@@ -362,18 +417,22 @@ const pixels = {
       this.listeners.forEach(listener => listener(frame));
       return null;
     }
-    if (!this.held.has(frame)) {
-      this.held.set(frame, block);
-      this.bytes += block.values.byteLength;
-    }
+    if (!this.held.has(frame)) this.hold(frame, block);
+    this.listeners.forEach(listener => listener(frame));
+    return block;
+  },
+
+  // Holds a block of a frame as long as there is memory for it.
+  hold(frame, block) {
+    this.held.set(frame, block);
+    this.bytes += block.values.byteLength;
     for (const [other, old] of this.held) {
       if (this.bytes <= VALUES_BUDGET || this.held.size <= 8) break;
       if (other === frame) continue;
       this.held.delete(other);
       this.bytes -= old.values.byteLength;
-      if (old.values instanceof Uint16Array && spares.length < SPARES_KEPT) spares.push(old.values.buffer);
+      recycle(old);
     }
-    this.listeners.forEach(listener => listener(frame));
     return block;
   },
 

@@ -50,7 +50,7 @@ function volumeFrames(stack, current) {
 class Volume {
   constructor(stack, frames, distance) {
     Object.assign(this, { stack, frames, distance });
-    const first = frames[0], bytes = frames.length * first.rows * first.columns * ((first.bits || 16) > 8 ? 2 : 1);
+    const first = frames[0], bits = first.bits || 16, bytes = frames.length * first.rows * first.columns * (bits > 12 ? 2 : bits > 8 ? 1.5 : 1);
     this.factor = Math.max(1, Math.ceil(Math.sqrt(bytes / VOLUME_BYTES)));
     this.rows = Math.floor(first.rows / this.factor);
     this.columns = Math.floor(first.columns / this.factor);
@@ -96,7 +96,7 @@ class Volume {
     const values = new block.values.constructor(this.rows * this.columns);
     let target = 0;
     for (let row = 0; row < this.rows; row++) for (let column = 0; column < this.columns; column++) values[target++] = block.values[row * this.factor * block.columns + column * this.factor];
-    return { ...block, values, rows: this.rows, columns: this.columns };
+    return packBlock({ ...block, values, rows: this.rows, columns: this.columns });
   }
 
   changed() {
@@ -206,7 +206,8 @@ class ReslicedStack {
           const slice = volume.slices[place[2]];
           let value = 0;
           if (slice) {
-            value = slice.values[place[1] * volume.columns + place[0]] * slice.step + slice.smallest - smallest;
+            const at = place[1] * volume.columns + place[0], number = slice.packed ? packedValue(slice.packed, at) : slice.values[at];
+            value = number * slice.step + slice.smallest - smallest;
             if (rescales) value = value * (volume.frames[place[2]].slope || 1) + (volume.frames[place[2]].intercept || 0);
           }
           if (isMean) values[target] += value;
