@@ -16,6 +16,8 @@ Progress = Callable[[int], None]
 _REPORT_EVERY = 8 << 20
 #: The most bytes that are read or written at once.
 _PIECE = 1 << 20
+#: So many bytes are allocated at a time, ahead of what is written.
+_ALLOCATED_AHEAD = 32 << 20
 #: Pieces of fewer bytes are gathered before they are written.
 _SMALL = 1 << 16
 #: The errors of a file system that cannot allocate blocks in advance.
@@ -82,11 +84,13 @@ def new_image(path: Path, size: int, layout: ImageLayout | None = None) -> Itera
 class NewImage:
     """A file that is written more or less from its beginning to its end.
 
-    What is not written is zero. A lack of room shows before the first byte is written.
+    What is not written is zero. If the file system has no room now, that shows before the first
+    byte is written.
 
     Small pieces that follow one another are written together: the image of 2,000 files of 10 KB
     takes 20 ms of CPU in place of 35. Blocks are allocated in advance: the image of 500 files of
-    525 KB takes 76 ms in place of 97.
+    525 KB takes 76 ms in place of 97. They are allocated step by step, so that hashing follows at
+    once: on tmpfs, which clears them, a medium of 1 GB is done in 1.25 s in place of 1.40.
     """
 
     def __init__(self, descriptor: int, size: int, layout: ImageLayout | None) -> None:
@@ -99,11 +103,7 @@ class NewImage:
         # a file system that does not tell its size has 0 blocks
         if room.f_blocks and room.f_bavail * room.f_frsize < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        try:
-            os.posix_fallocate(descriptor, 0, size)
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
+        self._allocated = 0
         self._buffer = memoryview(bytearray(_PIECE))
         self._buffer_start = self._buffered = 0
 
@@ -112,6 +112,7 @@ class NewImage:
 
         Bytes between two small pieces are zeros.
         """
+        self._allocate(start + len(data))
         first = start - self._buffer_start
         end = first + len(data)
         follows = 0 < self._buffered <= first < self._buffered + _SMALL
@@ -140,6 +141,7 @@ class NewImage:
     def write_content(self, file: VolumeFile, piece: memoryview, start: int, offset: int) -> None:
         """Writes the bytes of a file from `offset` on; the file begins at byte `start`."""
         self.record_content(file, piece, start, offset)
+        self._allocate(start + offset + len(piece))
         self._write(piece, start + offset)
 
     def record_content(self, file: VolumeFile, piece: memoryview, start: int, offset: int) -> None:
@@ -151,6 +153,18 @@ class NewImage:
             self._layout.add(first, head, file.file_id)
             self._layout.add_content(first + len(head), len(piece) - len(head), file.file_id)
 
+    def _allocate(self, end: int) -> None:
+        """Allocates the blocks of all bytes before `end`, and of some behind it."""
+        end = min(end, self._size)
+        if end <= self._allocated:
+            return
+        start, self._allocated = self._allocated, min(end + _ALLOCATED_AHEAD, self._size)
+        try:
+            os.posix_fallocate(self._descriptor, start, self._allocated - start)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+
     def _write(self, data: memoryview, start: int) -> None:
         while data:
             written = os.pwrite(self._descriptor, data[:_PIECE], start)
@@ -160,6 +174,7 @@ class NewImage:
     def finish(self) -> None:
         """Makes the image durable; raises Conflict if it has not the size that was planned."""
         self.flush()
+        self._allocate(self._size)
         size = os.fstat(self._descriptor).st_size
         if size != self._size:
             raise Conflict(f"the image has {size} bytes instead of the {self._size} planned")
