@@ -1106,6 +1106,16 @@ def test_a_pack_that_is_missing_is_said(view: View) -> None:
     viewer.browser.until(f"!{FIRST}.querySelector('.picture').hidden")
 
 
+def test_a_pack_that_ends_early_is_said(view: View) -> None:
+    viewer = view(*material.ct_volume(), at_ease=False)
+    pack = viewer.folder / "VIEWER" / "S0000001" / "P0000001.HTM"
+    content = pack.read_bytes()
+    pack.write_bytes(content[: len(content) // 4 * 2])
+    viewer = Viewer(viewer.browser, viewer.folder / "VIEWER" / "VIEWER.HTM")
+    viewer.browser.until(f"{FIRST}.querySelector('.message').textContent.includes('damaged')")
+    assert viewer.browser.evaluate(f"{FIRST}.dataset.pixels") == "picture"
+
+
 #: Runs before the scripts of the page: counts what is done again and again, and notes pages that
 #: are held back.
 _COUNTED_LOOKS = """() => {
@@ -1117,10 +1127,13 @@ _COUNTED_LOOKS = """() => {
 }"""
 #: A script of a pack that goes on when it is told to; until then, its page has not ended.
 _HELD_SCRIPT = """(function () {
-  const frame = document.createElement('iframe');
-  document.documentElement.append(frame);
-  frame.contentDocument.open();
-  window.addEventListener('message', () => { send(); frame.contentDocument.close(); });
+  const end = event => event.stopPropagation();
+  document.addEventListener('DOMContentLoaded', end);
+  window.addEventListener('message', () => {
+    send();
+    document.removeEventListener('DOMContentLoaded', end);
+    document.dispatchEvent(new Event('DOMContentLoaded', { bubbles: true }));
+  });
   parent.postMessage({ held: true }, '*');
   function send() { %s }
 })();"""

@@ -3,7 +3,7 @@
 A page that was opened from a disc (`file://`) may run scripts of its folder and show its pages, but
 it may not read files. So pixel values arrive as the text of packs. A pack is a script:
 
-    <!-- --><script>parent.postMessage({begun:"series pack"},"*")</script><!--
+    <!-- --><script>...</script><!--
     BURNISH_PACK("series pack",[
     function(){/*block*/},
     function(){/*block*/},
@@ -11,8 +11,9 @@ it may not read files. So pixel values arrive as the text of packs. A pack is a 
     --><title>Pack</title><script src="../PACK.JS" charset="utf-8"></script>
 
 It is also a page, since to a script, a line that begins with the sign of an HTML comment is a
-comment. To a page, all blocks are in one comment. It tells the page of the viewer that it has begun
-to arrive, and PACK.JS sends the bytes of its blocks at the end.
+comment. To a page, all blocks are in one comment. The first script of the page tells the viewer
+that the page has begun to arrive, and later that it has ended; before that, PACK.JS sends the bytes
+of its blocks.
 
 The two ways are for the memory of browsers. In Chromium, the text of comments in functions is in
 memory once, that of strings three times; and pages are freed late. Firefox keeps the text of
@@ -70,6 +71,14 @@ _PIECE = 1 << 20
 _ESCAPE = ord("*")
 _SURROGATES, _SURROGATE_FOLLOWERS = 0xD800, 0x100
 _OTHER_FOLLOWERS = 0x80
+
+#: The first line of a pack, a comment to a script.
+_PAGE_BEGIN = (
+    "<!-- --><script>"
+    'addEventListener("DOMContentLoaded",()=>parent.postMessage({ended:"%(numbers)s"},"*"));'
+    'parent.postMessage({begun:"%(numbers)s"},"*")'
+    "</script><!--"
+)
 
 
 def _text(text: str) -> bytes:
@@ -253,8 +262,8 @@ def _escaped(data: bytes) -> bytes:
 def pack_prefix(series: int, pack: int) -> bytes:
     """The bytes of a pack before its lines; their number does not depend on the arguments."""
     numbers = f"{series:07d} {pack:07d}"
-    message = f'<script>parent.postMessage({{begun:"{numbers}"}},"*")</script>'
-    return codecs.BOM_UTF16_LE + _text(f'<!-- -->{message}<!--\nBURNISH_PACK("{numbers}",[\n')
+    page = _PAGE_BEGIN % {"numbers": numbers}
+    return codecs.BOM_UTF16_LE + _text(f'{page}\nBURNISH_PACK("{numbers}",[\n')
 
 
 def pack_suffix() -> bytes:

@@ -161,9 +161,11 @@ def test_characters_that_have_a_meaning_can_stand_in_a_pack() -> None:
 def test_a_pack_says_how_it_is_encoded() -> None:
     prefix = pixel_packs.pack_prefix(3, 12)
     assert prefix.startswith(b"\xff\xfe")
-    begun, call = prefix.decode("utf-16").splitlines()
-    message = '<script>parent.postMessage({begun:"0000003 0000012"},"*")</script>'
-    assert begun == f"<!-- -->{message}<!--"
+    page, call = prefix.decode("utf-16").splitlines()
+    assert page.startswith("<!-- --><script>")
+    assert 'parent.postMessage({begun:"0000003 0000012"},"*")' in page
+    assert 'parent.postMessage({ended:"0000003 0000012"},"*")' in page
+    assert page.endswith("</script><!--")
     assert call == 'BURNISH_PACK("0000003 0000012",['
 
 

@@ -248,9 +248,9 @@ function runPack(address) {
   });
 }
 
-// Loads a pack as a page, which says that it has begun and sends its blocks at its end (PACK.JS). However slowly it arrives,
-// it is over only when it has sent them, has been loaded to its end without them, or is not there: of this Firefox says
-// nothing, but the frame has left its empty page then, and what it shows instead does not say that it has begun.
+// Loads a pack as a page, which says that it has begun, sends its blocks (PACK.JS), and says that it has ended. However
+// slowly it arrives, it is over only then, or if it is not there: of this Firefox says nothing, but the frame has left its
+// empty page then, and what it shows instead does not say that it has begun.
 function showPack(address, numbers) {
   return new Promise(done => {
     const node = packFrameNode();
@@ -272,8 +272,6 @@ function showPack(address, numbers) {
       done();
     };
     window.addEventListener('message', receive);
-    // what the page has sent before its end comes before this message
-    node.onload = () => window.postMessage({ ended: numbers }, '*');
     node.src = address;
     document.body.append(node);
   });
