@@ -292,7 +292,7 @@ class Association:
         """Serves a C-STORE-RQ like one before whose data set is one short fragment, if one is next.
 
         It is compared at once, and stored from where it is in the buffer. Fragment by fragment, an
-        instance of 10 KB would take 10 us more of CPU time.
+        instance of 10 KB would take 12 us more of the CPU time: 41 instead of 29.
         """
         stream, pdus, form, sink = (
             self._stream,
