@@ -44,6 +44,15 @@ def mammography() -> Any:
     )  # fmt: skip
 
 
+def padded() -> Any:
+    pixels = material.noise(64, 80, low=1000, high=1400, dtype=np.int16)
+    pixels[:, :30] = -2000
+    return material.image(
+        material.CT, "CT", "", pixels, BitsStored=16, PixelPaddingValue=-2000,
+        RescaleSlope="1", RescaleIntercept="0",
+    )  # fmt: skip
+
+
 KINDS: dict[str, Any] = {
     "CT": lambda: from_pydicom("CT_small.dcm"),
     "CT with a rescale": lambda: ct_noise(
@@ -74,6 +83,7 @@ KINDS: dict[str, Any] = {
         material.SECONDARY_CAPTURE, "OT", "", material.noise(90, 70, high=256, dtype=np.uint8)
     ),
     "16 bits without a window": ct_noise,
+    "padding without a window": padded,
     "YBR": lambda: from_pydicom("examples_ybr_color.dcm"),
     "YBR 422": lambda: from_pydicom("SC_ybr_full_422_uncompressed.dcm"),
     "JPEG": lambda: from_pydicom("SC_rgb_jpeg_dcmtk.dcm"),

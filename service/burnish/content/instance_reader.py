@@ -199,7 +199,7 @@ def frame_display(data_set: "Dataset", frame: int) -> FrameDisplay:
         function=function,
         voi_lut=voi_luts[0] if voi_luts else None,
         inverse=photometric == "MONOCHROME1" or shape == "INVERSE",
-        padding=_padding(data_set),
+        padding=padding(data_set),
         palette=_palette(data_set) if photometric == "PALETTE COLOR" else None,
     )
 
@@ -253,7 +253,8 @@ def _palette(data_set: "Dataset") -> tuple[LookupTable, LookupTable, LookupTable
     return red, green, blue
 
 
-def _padding(data_set: "Dataset") -> tuple[int, int] | None:
+def padding(data_set: "Dataset") -> tuple[int, int] | None:
+    """The least and the largest stored value that are not of the image (PS3.3 C.7.5.1.1.2)."""
     value = _integer(data_set, "PixelPaddingValue")
     if value is None:
         return None

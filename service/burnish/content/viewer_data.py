@@ -57,7 +57,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from burnish.content import documents, pixel_packs, viewer_description, viewer_objects
+from burnish.content import (
+    documents,
+    instance_reader,
+    pixel_packs,
+    viewer_description,
+    viewer_objects,
+)
 from burnish.content.viewer_description import Description
 
 #: Values of the auto window leave out this share of the pixels at each end, in percent.
@@ -91,6 +97,7 @@ class InstanceRecorder:
     def __init__(self, data_set: Any, pixels: PackedPixels) -> None:
         self._pixels = pixels
         self._description, self._extras = _describe(data_set)
+        self._padding = instance_reader.padding(data_set)
         self._frames = 0
         self._skipped = False
 
@@ -137,7 +144,7 @@ class InstanceRecorder:
     def _set_default_window(self, frame: Any) -> None:
         """The window of an image that has none, as in its picture (`render`).
 
-        8 bits pass unchanged; of other images, the extreme values are left out.
+        8 bits pass unchanged; of other images, padding and the extreme values are left out.
         """
         import numpy as np
 
@@ -148,6 +155,9 @@ class InstanceRecorder:
             low, high = 0.0, float((1 << description.get("bits", 8)) - 1)
         else:
             sample = frame[::_STEP, ::_STEP].ravel()
+            if self._padding:
+                inside = sample[(sample < self._padding[0]) | (sample > self._padding[1])]
+                sample = inside if inside.size else sample
             if "modality_lut" in description:
                 extra, first = description["modality_lut"]
                 table = self._extras[extra][0]
