@@ -24,6 +24,7 @@ VALUE_ERRORS = (
 #: Modalities whose original images show no text unless they say so (Burned In Annotation).
 _WITHOUT_TEXT = frozenset({"CT", "MR", "PT", "NM"})
 _ULTRASOUND = frozenset({"US", "IVUS"})
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _DOCUMENT_ATTRIBUTES = ("ContentSequence", "EncapsulatedDocument", "WaveformSequence")
 _KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 #: The retired palettes of groups of frames and the first overlay of the 16 that there can be.
@@ -73,10 +74,14 @@ def describe(data_set: "Dataset") -> InstanceDescription:
 def _kind(data_set: "Dataset") -> ContentKind:
     if any(name in data_set for name in _DOCUMENT_ATTRIBUTES):
         return ContentKind.DOCUMENT
-    pixels = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "Rows")
-    if any(name in data_set for name in pixels):
+    if "Rows" in data_set or has_pixels(data_set):
         return ContentKind.IMAGE
     return ContentKind.OTHER
+
+
+def has_pixels(data_set: "Dataset") -> bool:
+    """Whether a data set that was read whole has pixels of an image."""
+    return any(name in data_set for name in _PIXELS)
 
 
 def _title(data_set: "Dataset") -> str:

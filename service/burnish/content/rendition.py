@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 #: To be increased whenever the same instance would give another rendition.
-VERSION = 7
+VERSION = 8
 _END = struct.Struct("<I8s")
 _MARK = b"BURNCONT"
 #: An instance of fewer bytes is read whole; of a larger one, frame by frame.
@@ -86,6 +86,10 @@ class RenditionOptions:
         hexadecimal = digest.rpartition(":")[2]
         audience = "teaching" if self.teaching else ""
         return f"{hexadecimal}-{VERSION}q{self.quality}t{self.thumbnail}{self.pixels}{audience}"
+
+
+class _NoPixels(ValueError):
+    """An image without Pixel Data."""
 
 
 class BlobWriter:
@@ -257,6 +261,8 @@ def _add_pictures(
     is_complete = True
     try:
         if values["instance"]["kind"] == ContentKind.IMAGE:
+            if not is_large and not instance_reader.has_pixels(data_set):
+                raise _NoPixels("an image has no pixels")
             if large_frames.is_large(data_set):
                 frames = _small_pictures(source, data_set, recorder, blobs, options)
             else:
@@ -395,6 +401,8 @@ def _reason(error: BaseException) -> str:
     """Why an instance cannot be shown, for people; without any value of the instance."""
     if isinstance(error, MemoryError):
         return "memory"
+    if isinstance(error, _NoPixels):
+        return "empty"
     if isinstance(error, NotImplementedError):
         return "unsupported"
     return "damaged"

@@ -17,7 +17,7 @@ _PARTS = {
 _COMPLETED = {
     "sex_": ("M", "F", "O"),
     "tool_": ("scroll", "window", "zoom", "pan", "distance", "angle", "locate"),
-    "problem_": ("damaged", "unsupported", "memory"),
+    "problem_": ("damaged", "empty", "unsupported", "memory"),
     "presentation_not_": ("modality_lut", "presentation_lut", "masks"),
     "slab_": ("one", "maximum", "minimum", "average"),
     "detail_": (

@@ -190,6 +190,19 @@ def test_an_image_that_cannot_be_shown_is_said_and_nothing_fails(tmp_path: Path)
     assert "not on these pages: 1" in front
 
 
+def test_an_image_without_pixels_says_so(tmp_path: Path) -> None:
+    (path, _) = content_sources.ct_slices(tmp_path / "source", 2)
+    with pydicom.dcmread(path) as data_set:
+        del data_set.PixelData
+        data_set.save_as(path)
+    (volume,) = build(
+        [tmp_path / "source"], tmp_path / "out", replace(CD, content=terms()), lambda *_: None
+    ).built
+    with open_volume(volume.image) as opened:
+        page = opened.read("IHE_PDI\\S0000001\\INDEX.HTM").decode()
+    assert "it has no pixel data. The DICOM file is unchanged. (1)" in page
+
+
 def test_no_means_dicom_files_alone(study: Path, tmp_path: Path) -> None:
     (volume,) = built(study, tmp_path / "out", terms("NO")).built
     with open_volume(volume.image) as opened:
