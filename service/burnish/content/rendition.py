@@ -356,6 +356,8 @@ def _frames(
     """The decoded frames, colours as red, green and blue."""
     from pydicom.pixels.utils import iter_pixels
 
+    if data_set.get("BitsAllocated") == 1 and data_set.file_meta.TransferSyntaxUID.is_compressed:
+        raise NotImplementedError("no decoder here reads single bits")
     _check_ends(source, data_set)
     if not hasattr(source, "file_meta"):
         source.seek(0)

@@ -68,6 +68,19 @@ def test_a_truncated_frame_of_jpeg_ls_is_not_shown(
     assert len(result.pictures) == len(result.viewer_blobs) == (share == 1)
 
 
+def test_compressed_single_bits_are_said_to_be_unsupported_and_not_damaged(tmp_path: Path) -> None:
+    path = written(tmp_path / "image", np.zeros((1, 16, 16, 1), np.uint8), 8)
+    data_set = pydicom.dcmread(path)
+    data_set.file_meta.TransferSyntaxUID = RLE
+    data_set.BitsAllocated = data_set.BitsStored = 1
+    data_set.HighBit = 0
+    header = np.array([1, 64] + [0] * 14, "<u4").tobytes()
+    data_set.PixelData = encapsulate([header + b"\xe1\x00"])  # 32 bytes, all zero
+    data_set["PixelData"].is_undefined_length = True
+    data_set.save_as(path)
+    assert rendered(path, tmp_path).fault == "unsupported"
+
+
 def test_a_codec_that_panics_is_an_error_as_any_other(tmp_path: Path) -> None:
     path = with_broken_rle(tmp_path / "image")
     pool = RenditionPool(tmp_path / "cache")
