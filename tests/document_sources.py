@@ -14,6 +14,7 @@ COMPREHENSIVE_3D = "1.2.840.10008.5.1.4.1.1.88.34"
 KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 H264 = "1.2.840.10008.1.2.4.102"
+MPEG2 = "1.2.840.10008.1.2.4.100"
 #: The instance that references lead to, and one that is on no medium.
 ON_MEDIUM, ELSEWHERE = "1.2.3.1.2", "1.2.3.99.1"
 
@@ -220,8 +221,8 @@ def pressure(path: Path, number: int = 24, samples: int = 4000) -> Path:
     )
 
 
-def video(path: Path, stream: bytes, number: int = 25) -> Path:
-    """An endoscopic video of H.264 with this stream in two fragments."""
+def video(path: Path, stream: bytes, number: int = 25, transfer_syntax: str = H264) -> Path:
+    """An endoscopic video with this stream in two fragments."""
     half = len(stream) // 4 * 2
     items = [b"", stream[:half], stream[half:] + bytes(len(stream) % 2)]
     encoded = b"".join(struct.pack("<HHI", 0xFFFE, 0xE000, len(data)) + data for data in items)
@@ -240,7 +241,7 @@ def video(path: Path, stream: bytes, number: int = 25) -> Path:
         "FrameTime": "40",
         "LossyImageCompression": "01",
     }
-    write(path, "1.2.840.10008.5.1.4.1.1.77.1.1.1", number, H264, **values)
+    write(path, "1.2.840.10008.5.1.4.1.1.77.1.1.1", number, transfer_syntax, **values)
     element = b"\xe0\x7f\x10\x00OB\x00\x00\xff\xff\xff\xff"
     end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     path.write_bytes(path.read_bytes() + element + encoded + end)

@@ -8,6 +8,7 @@ from pydicom.data import get_testdata_file
 
 import content_sources
 import document_sources
+import encoded_videos
 import oracles
 from accessibility import serious_faults
 from browsers import CHROMIUM, Browser
@@ -118,6 +119,35 @@ def test_every_page_shows_all_of_its_pictures(reader: Browser, root: Path) -> No
     for page in pages:
         reader.open(page)
         check_page(reader, root)
+
+
+def test_a_picture_of_an_mpeg_2_video_is_on_its_page_and_in_lists(
+    reader: Browser, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    stream = encoded_videos.encoded_video([(200, 40, 40)] * 20, size=(160, 128))
+    document_sources.video(folder / "video", stream, transfer_syntax=document_sources.MPEG2)
+    audience = IncludeNonDICOMObjects.FOR_PHYSICIAN
+    terms = content_terms(ContentSettings(), audience, display_application=True)
+    profile = OFFERED["STD-GEN-BD-MPEG2-MPML"]
+    options = BuildOptions(profile, MEDIA["BD"], None, "VIDEO", split=False, content=terms)
+    (volume,) = build([folder], tmp_path, options, lambda *_: None).built
+    root = oracles.extract(volume.image, tmp_path / "disc")
+    series = root / "IHE_PDI" / "S0000001"
+    shown = {
+        root / "IHE_PDI" / "INDEX.HTM": ".cards img",
+        series / "INDEX.HTM": ".box img",
+        series / "D0000001.HTM": ".document img",
+    }
+    for page, selector in shown.items():
+        reader.open(page)
+        check_page(reader, root)
+        width = reader.evaluate(f"document.querySelector({selector!r}).naturalWidth")
+        assert width == 160, page
+    assert "not one that browsers play" in reader.evaluate("document.body.innerText")
+    reader.open(root / "VIEWER" / "VIEWER.HTM")
+    reader.until("document.querySelector('.tile img')?.naturalWidth === 160")
 
 
 @pytest.mark.parametrize("browser", [CHROMIUM], indirect=True)

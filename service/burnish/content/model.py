@@ -119,7 +119,8 @@ class Rendition:
 
     `fault` says why there is no picture or body where there should be one. `viewer` and
     `viewer_blobs` are the record and the lines of `viewer_data.InstanceRecorder`. `body` is the
-    XHTML of a document, to stand within a page; () for none.
+    XHTML of a document, to stand within a page; () for none. `thumbnail` is the position among
+    `documents` of a small picture of the document, None without one.
     """
 
     key: str
@@ -130,3 +131,4 @@ class Rendition:
     fault: str = ""
     viewer: Mapping[str, Any] = field(default_factory=dict)
     viewer_blobs: tuple[Blob, ...] = ()
+    thumbnail: int | None = None

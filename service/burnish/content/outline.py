@@ -59,6 +59,12 @@ class ShownDocument(NamedTuple):
         """The name of one of its files, without its extension."""
         return f"D{self.number:05d}{position:02d}"
 
+    @property
+    def thumbnail_name(self) -> str:
+        """The name of its small picture in the folder of the series; "" if it has none."""
+        position = self.rendition.thumbnail
+        return "" if position is None else f"{self.file_name(position)}.JPG"
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesOutline:
@@ -80,6 +86,18 @@ class SeriesOutline:
     def shown(self) -> list[ShownPicture]:
         """The pictures that the pages show."""
         return [picture for picture in self.pictures if picture.on_pages]
+
+    @property
+    def thumbnail_name(self) -> str:
+        """The small picture that stands for the series, in its folder; "" if it has none.
+
+        It is the one in its middle, or that of its first document that has one.
+        """
+        shown = self.shown
+        if shown:
+            return shown[len(shown) // 2].thumbnail_name
+        names = (document.thumbnail_name for document in self.documents)
+        return next((name for name in names if name), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,4 +291,5 @@ def without_identity(rendition: Rendition) -> Rendition:
         fault=rendition.fault or ("" if shown else WITHHELD),
         viewer={},
         viewer_blobs=(),
+        thumbnail=None,
     )

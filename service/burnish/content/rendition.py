@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 #: To be increased whenever the same instance would give another rendition.
-VERSION = 8
+VERSION = 9
 _END = struct.Struct("<I8s")
 _MARK = b"BURNCONT"
 #: An instance of fewer bytes is read whole; of a larger one, frame by frame.
@@ -184,6 +184,7 @@ def read_rendition(folder: Path, key: str) -> Rendition:
         values["fault"],
         values["viewer"],
         tuple(blob(place) for place in values["viewer_blobs"]),
+        values["thumbnail"],
     )
 
 
@@ -205,7 +206,7 @@ def _make(
             description = replace(description, may_show=True)
         values["instance"] = description.to_json()
         if description.kind is ContentKind.DOCUMENT:
-            _add_document(values, data_set, source, blobs)
+            _add_document(values, data_set, source, blobs, options)
         if large_frames.is_large(data_set):
             # their true values would be more than a browser holds
             options = replace(options, pixels=PackedPixels.NONE)
@@ -222,6 +223,7 @@ def _nothing() -> dict[str, Any]:
         "pictures": [],
         "body": [],
         "documents": [],
+        "thumbnail": None,
         "fault": "",
         "viewer": {},
         "viewer_blobs": [],
@@ -229,10 +231,14 @@ def _nothing() -> dict[str, Any]:
 
 
 def _add_document(
-    values: dict[str, Any], data_set: "Dataset", source: BinaryIO, blobs: BlobWriter
+    values: dict[str, Any],
+    data_set: "Dataset",
+    source: BinaryIO,
+    blobs: BlobWriter,
+    options: RenditionOptions,
 ) -> None:
     """Adds the body and the files of a document, or why there are none."""
-    writer = DocumentWriter(blobs.add_pieces)
+    writer = DocumentWriter(blobs.add_pieces, options.quality, options.thumbnail)
     try:
         documents.write_document(data_set, source, writer)
         writer.end()
@@ -241,6 +247,7 @@ def _add_document(
         writer.discard()
     values["body"] = writer.body
     values["documents"] = writer.files
+    values["thumbnail"] = writer.thumbnail
 
 
 def _add_pictures(

@@ -19,7 +19,7 @@ times TM, names PN); keys without a value are left out:
           packs         [number of blocks in each pack]
           common        values that all instances of the series have
           instances     [see below]
-          documents     [{title, kind, path, note}]}]}]}]
+          documents     [{title, kind, path, note, thumbnail}]}]}]}]
 
 Paths are relative to the root of the volume, with `/`. The packs of a series with the folder N are
 `VIEWER/S000000N/P0000001.HTM` and so on. An instance is what `viewer_description` reads:
@@ -232,13 +232,15 @@ class ViewedInstance:
 class ViewedDocument:
     """A document that the viewer opens in a frame: a page, SVG, PDF or video.
 
-    `kind` is the text on its tile, e.g. SR, ECG or PDF; `note` says what is missing.
+    `kind` is the text on its tile, e.g. SR, ECG or PDF, unless it has a thumbnail; `note` says what
+    is missing.
     """
 
     title: str
     kind: str
     path: str
     note: str = ""
+    thumbnail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,7 +422,13 @@ def _series_value(
         common=common,
         instances=instances,
         documents=[
-            _filled(title=item.title, kind=item.kind, path=item.path, note=item.note)
+            _filled(
+                title=item.title,
+                kind=item.kind,
+                path=item.path,
+                note=item.note,
+                thumbnail=item.thumbnail,
+            )
             for item in series.documents
         ],
     )

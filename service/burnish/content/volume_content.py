@@ -252,8 +252,7 @@ def _viewed_study(study: StudyOutline, elsewhere: Mapping[str, int]) -> ViewedSt
 
 def _viewed_series(series: SeriesOutline, elsewhere: Mapping[str, int]) -> ViewedSeries:
     first = series.first
-    middle = series.shown[len(series.shown) // 2] if series.shown else None
-    thumbnail = f"{FOLDER}/{series.folder}/{middle.thumbnail_name}" if middle else ""
+    thumbnail = series.thumbnail_name and f"{FOLDER}/{series.folder}/{series.thumbnail_name}"
     return ViewedSeries(
         series.number,
         tuple(_viewed_instances(series)),
@@ -291,4 +290,5 @@ def _viewed_document(series: SeriesOutline, document: ShownDocument) -> ViewedDo
         instance.title or instance.series_description or instance.modality,
         instance.modality,
         path,
+        thumbnail=document.thumbnail_name and f"{FOLDER}/{series.folder}/{document.thumbnail_name}",
     )

@@ -1,11 +1,13 @@
 """Documents on media: whole, valid and safe pages; files as they were; DCMTK finds nothing more."""
 
+import io
 import json
 import re
 import subprocess
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pydicom
@@ -15,6 +17,7 @@ from pydicom.data import get_testdata_file
 
 import content_sources
 import document_sources
+import encoded_videos
 import oracles
 import transport_streams
 from burnish.application_profiles import OFFERED
@@ -288,9 +291,11 @@ def test_the_mp4_file_of_a_video_is_as_it_was(tmp_path: Path) -> None:
 def test_an_mp4_file_is_made_of_a_transport_stream(tmp_path: Path) -> None:
     stream = transport_streams.h264_video([60, 120, 180, 90])
     video = made_rendition(document_sources.video(tmp_path / "video", stream), tmp_path)
-    (file,) = video.documents
+    file, still, _ = video.documents
     assert file.extension == "MP4"
     assert read_blob(tmp_path, file.content)[4:8] == b"ftyp"
+    # the first of the four pictures; 60 of 16 to 235
+    assert colour_of(read_blob(tmp_path, still.content)) == pytest.approx([51] * 3, abs=4)
     texts = [part[1] for part in video.body if part[0] == "text"]
     assert "document.video_mp4" in texts
 
@@ -332,6 +337,114 @@ def test_a_video_without_an_mp4_file_says_so(
     assert len(video.documents) == files
     texts = [part[1] for part in video.body if part[0] == "text"]
     assert ("document.video_other" in texts) == (not fault)
+    assert ("document.video_no_still" in texts) == (not fault)
+    assert video.thumbnail is None
+
+
+def colour_of(jpeg: bytes) -> list[int]:
+    """The colour in the middle of a picture."""
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        return list(picture.convert("RGB").getpixel((picture.width // 2, picture.height // 2)))
+
+
+RED = (200, 40, 40)
+#: A dark beginning, as many videos have.
+DARK_THEN_RED = [(0, 0, 0)] * 10 + [RED] * 10
+
+
+@pytest.mark.parametrize(
+    ("codec", "form"),
+    [("mpeg2video", "mpegts"), ("mpeg2video", "vob"), ("mpeg2video", "mpeg2video"),
+     ("mpeg4", "m4v"), ("libx264", "h264")],
+)  # fmt: skip
+def test_a_video_that_browsers_cannot_play_has_a_still(
+    tmp_path: Path, codec: str, form: str
+) -> None:
+    stream = encoded_videos.encoded_video(DARK_THEN_RED, codec=codec, form=form)
+    video = made_rendition(document_sources.video(tmp_path / "video", stream), tmp_path)
+    assert video.fault == ""
+    assert [file.extension for file in video.documents] == ["JPG", "JPG"]
+    assert video.thumbnail == 1
+    for file in video.documents:
+        assert file.web
+        assert colour_of(read_blob(tmp_path, file.content)) == pytest.approx(RED, abs=8)
+    texts = [part[1] for part in video.body if part[0] == "text"]
+    assert "document.video_other" in texts
+    assert "document.video_no_still" not in texts
+
+
+def test_a_thumbnail_of_a_video_has_the_size_of_others(tmp_path: Path) -> None:
+    stream = encoded_videos.encoded_video([RED] * 5, size=(720, 576))
+    video = made_rendition(document_sources.video(tmp_path / "video", stream), tmp_path)
+    sizes = []
+    for file in video.documents:
+        with Image.open(io.BytesIO(read_blob(tmp_path, file.content))) as picture:
+            sizes.append(picture.size)
+    assert sizes == [(720, 576), (160, 128)]
+
+
+def test_a_video_with_one_key_frame_has_that_as_its_still(tmp_path: Path) -> None:
+    stream = encoded_videos.encoded_video([RED] * 20, key_interval=20)
+    video = made_rendition(document_sources.video(tmp_path / "video", stream), tmp_path)
+    still, _ = video.documents
+    assert colour_of(read_blob(tmp_path, still.content)) == pytest.approx(RED, abs=8)
+
+
+def test_a_damaged_video_never_fails_its_rendition(tmp_path: Path) -> None:
+    """With bytes changed at random, each has a picture or says that none could be made."""
+    stream = encoded_videos.encoded_video(DARK_THEN_RED)
+    random = Random(1)
+    for number in range(20):
+        damaged = bytearray(stream)
+        for _ in range(random.randrange(1, 400)):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        video = made_rendition(document_sources.video(folder / "video", bytes(damaged)), folder)
+        assert video.fault == ""
+        texts = [part[1] for part in video.body if part[0] == "text"]
+        assert "document.video_other" in texts
+        assert ("document.video_no_still" in texts) == (video.thumbnail is None)
+
+
+def test_a_list_of_other_files_is_not_taken_for_a_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg would open the files that such a list names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "film.ts").write_bytes(encoded_videos.encoded_video([RED] * 20))
+    play_list = b"ffconcat version 1.0\nfile film.ts\n"
+    video = made_rendition(document_sources.video(tmp_path / "video", play_list), tmp_path)
+    assert video.documents == ()
+
+
+def test_pages_and_viewer_show_the_still_of_a_video(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    stream = encoded_videos.encoded_video(DARK_THEN_RED)
+    document_sources.video(folder / "video", stream, transfer_syntax=document_sources.MPEG2)
+    profile = "STD-GEN-BD-MPEG2-MPML"
+    root = disc(
+        folder, tmp_path / "out", "FOR_PHYSICIAN", profile=profile, medium="BD", viewer=True
+    )
+    check_content(root)
+    series = root / "IHE_PDI" / "S0000001"
+    page = page_with(root, "not one that browsers play").read_text("utf-8")
+    assert '<a href="../../IHE_PDI/S0000001/D0000100.JPG"><img src=' in page
+    assert "D0000101.JPG" not in page
+    assert "open_file" not in page
+    assert '<img src="D0000101.JPG" alt="" />' in (series / "INDEX.HTM").read_text("utf-8")
+    overview = (root / "IHE_PDI" / "INDEX.HTM").read_text("utf-8")
+    assert '<img src="S0000001/D0000101.JPG" alt="" />' in overview
+    for name in ("D0000100.JPG", "D0000101.JPG"):
+        assert colour_of((series / name).read_bytes()) == pytest.approx(RED, abs=8)
+    script = (root / "VIEWER" / "DATA.JS").read_text("ascii")
+    data = json.loads(script[len("BURNISH_DISC(") : script.rindex(")")])
+    (shown,) = data["patients"][0]["studies"][0]["series"]
+    (document,) = shown["documents"]
+    assert document["thumbnail"] == "IHE_PDI/S0000001/D0000101.JPG"
+    teaching = disc(folder, tmp_path / "teaching", "FOR_TEACHING", profile=profile, medium="BD")
+    assert not list(teaching.rglob("*.JPG"))
 
 
 def test_a_video_that_is_cut_off_is_damaged(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ report        structured reports and key object selections
 waveform      waveforms as drawings: an ECG on its paper, others by channel
 paper         drawings as SVG and as JPEG pictures
 encapsulated  PDF, CDA and other files within an instance
-video         the MP4 file of a video
+video         the MP4 file and the picture of a video
+still         a picture of a video, decoded
 mp4           MP4 files of transport streams
 values        values of a data set as text and numbers
 """

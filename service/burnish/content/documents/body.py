@@ -15,14 +15,24 @@ from burnish.content.xhtml_text import escaped
 class DocumentWriter:
     """Collects the body and the files of one document.
 
-    `add_blob` keeps bytes that come in pieces, and returns their place.
+    `add_blob` keeps bytes that come in pieces, and returns their place. `quality` is that of JPEG
+    pictures, `thumbnail_pixels` the width and height of a small one.
     """
 
-    def __init__(self, add_blob: Callable[[Iterable[bytes]], Blob]) -> None:
+    def __init__(
+        self,
+        add_blob: Callable[[Iterable[bytes]], Blob],
+        quality: int = 85,
+        thumbnail_pixels: int = 160,
+    ) -> None:
         self._add_blob = add_blob
+        self.quality = quality
+        self.thumbnail_pixels = thumbnail_pixels
         self._pending: list[str] = []
         self.body: list[Any] = []
         self.files: list[tuple[str, tuple[int, ...], bool]] = []
+        #: The position among the files of the small picture that lists show.
+        self.thumbnail: int | None = None
 
     def markup(self, xhtml: str) -> None:
         """Adds XHTML as it is."""
@@ -79,6 +89,10 @@ class DocumentWriter:
         """Adds a file that may lie beside the pages, as a JPEG picture; its position."""
         return self._add_file(extension, pieces, is_web=True)
 
+    def thumbnail_file(self, jpeg: bytes) -> None:
+        """Adds the small picture by which lists show this document."""
+        self.thumbnail = self.web_file("JPG", [jpeg])
+
     def _add_file(self, extension: str, pieces: Iterable[bytes], *, is_web: bool) -> int:
         blob = self._add_blob(pieces)
         self.files.append((extension, (blob.offset, blob.size), is_web))
@@ -89,6 +103,7 @@ class DocumentWriter:
         self._pending.clear()
         self.body.clear()
         self.files.clear()
+        self.thumbnail = None
 
     def end(self) -> None:
         """Completes the body."""

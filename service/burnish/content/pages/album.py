@@ -118,13 +118,11 @@ def _with_foreign(terms: ContentTerms, key: str, name: str, value: str) -> str:
 
 
 def _series_card(series: SeriesOutline, terms: ContentTerms) -> str:
-    """One series with the picture in its middle, as a link to its pages."""
+    """One series with a small picture of it, as a link to its pages."""
     picture = ""
-    shown = series.shown
-    if shown:
-        middle = shown[len(shown) // 2]
+    if series.thumbnail_name:
         picture = (
-            f'<span class="p"><img src="{series.folder}/{middle.thumbnail_name}" alt="" /></span>'
+            f'<span class="p"><img src="{series.folder}/{series.thumbnail_name}" alt="" /></span>'
         )
     details = " · ".join(counts([series], terms))
     return (
@@ -227,10 +225,17 @@ def _documents(series: SeriesOutline, terms: ContentTerms) -> str:
     if not series.documents:
         return ""
     rows = "".join(
-        f'<li><a href="{document.name}">{document_name(document.rendition, terms)}</a></li>\n'
+        f'<li><a href="{document.name}">{_small_picture(document)}'
+        f"{document_name(document.rendition, terms)}</a></li>\n"
         for document in series.documents
     )
     return f'<div class="box">\n<ul>\n{rows}</ul>\n</div>\n'
+
+
+def _small_picture(document: ShownDocument) -> str:
+    """The small picture of a document, if it has one."""
+    name = document.thumbnail_name
+    return f'<span class="p"><img src="{name}" alt="" /></span>' if name else ""
 
 
 def document_name(rendition: Rendition, terms: ContentTerms) -> str:
@@ -351,12 +356,12 @@ def _document_page(
     """The page of a document: its body, and links to its files."""
     texts = terms.texts
     rendition = document.rendition
-    in_body = {part[1] for part in rendition.body if part[0] == "path"}
+    shown = {part[1] for part in rendition.body if part[0] == "path"} | {rendition.thumbnail}
     links = [
         f'<li><a href="{_path_from_series(document_file_name(series, document, position))}">'
         f"{text(texts.text('pages.open_file', name=file.extension))}</a></li>\n"
         for position, file in enumerate(rendition.documents)
-        if position not in in_body
+        if position not in shown
     ]
     body = _BODY if rendition.body else ""
     if not rendition.body:

@@ -59,6 +59,7 @@ def page_references(outline: VolumeOutline) -> PlacesOnPages:
                 "document_of_series",
                 document.number,
                 instance.series_number,
+                document.thumbnail_name and f"{folder}/{document.thumbnail_name}",
             )
         for rendition in series.renditions:
             # without a picture on pages, or none at all

@@ -30,6 +30,8 @@ function tile(key, mark, title, lines, action, attributes) {
   return node;
 }
 
+const small = item => element('img', { src: discPath(item.thumbnail), alt: '', loading: 'lazy', draggable: 'false' });
+
 const badge = name => element('span', { class: name.length > 4 ? 'badge long' : 'badge', 'aria-hidden': 'true' }, name);
 
 function tilesOf(series) {
@@ -37,7 +39,7 @@ function tilesOf(series) {
   const number = series.number !== undefined ? text('series_number', { number: series.number }) : '';
   const elsewhere = series.elsewhere ? text('on_other_volumes', { count: series.elsewhere }) : '';
   if (series.frames.length) {
-    const mark = series.thumbnail ? element('img', { src: discPath(series.thumbnail), alt: '', loading: 'lazy', draggable: 'false' }) : badge(series.modality || '?');
+    const mark = series.thumbnail ? small(series) : badge(series.modality || '?');
     const images = text('image_count', { count: series.frames.length });
     tiles.push(tile(series, mark, series.title, [joined(' · ', series.title !== series.modality && series.modality, number), images, elsewhere], () => openStack(stackOf(series)),
       { draggable: 'true', ondragstart: event => event.dataTransfer.setData('text/plain', disc.series.indexOf(series)) }));
@@ -47,7 +49,7 @@ function tilesOf(series) {
     if (instance.kind === 'presentation') tiles.push(presentationTile(instance));
     if (instance.kind === 'structures') tiles.push(tile(instance, badge('RT'), instance.title || text('structures'), [text('structures')], () => openStructures(instance)));
   }
-  for (const item of series.documents) tiles.push(tile(item, badge(item.kind), item.title || series.title, [item.title !== item.kind && item.kind, item.note], () => openDocument(item)));
+  for (const item of series.documents) tiles.push(tile(item, item.thumbnail ? small(item) : badge(item.kind), item.title || series.title, [item.title !== item.kind && item.kind, item.note], () => openDocument(item)));
   if (!tiles.length) {
     const note = element('div', { class: 'tile plain' }, badge(series.modality || '?'), element('span', { class: 'tile-text' }, element('span', { class: 'tile-title' }, series.title), element('small', {}, elsewhere || text('not_shown'))));
     tiles.push(note);
