@@ -1,11 +1,13 @@
 """The viewer of a disc in real browsers, opened from its folder and used by real events."""
 
 import base64
+import codecs
 import json
 import math
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import viewer_material as material
 from accessibility import serious_faults
 from browser_discs import DiscOfViewer
 from browsers import Browser
+from burnish.content import pixel_packs
 from burnish.content.documents import mp4
 from burnish.content.viewer_data import PackedPixels, ViewedDocument
 
@@ -1183,6 +1186,59 @@ def test_a_pack_whose_page_sends_nothing_is_read_as_a_script(
     viewer = Viewer(firefox_of_pages, page)
     viewer.until_true_values()
     assert viewer.browser.evaluate("window.scriptsRun") == 1
+
+
+#: Reads packs as pages and as scripts, and notes the bytes of their blocks in hexadecimal digits.
+_PAGE_OF_PACKS = """<!DOCTYPE html><meta charset="utf-8"><title>Packs</title>
+<script>%(packs)s</script>
+<script>
+  const readAsPage = {}, readAsScript = {};
+  const digits = block =>
+    Array.from(bytesOf(block), byte => byte.toString(16).padStart(2, '0')).join('');
+  addEventListener('message', ({ data }) => {
+    if (data.pack) readAsPage[data.pack] = data.blocks.map(digits);
+  });
+  function BURNISH_PACK(numbers, blocks) { readAsScript[numbers] = blocks.map(digits); }
+</script>
+<iframe src="S/1.HTM"></iframe><iframe src="S/2.HTM"></iframe>
+<script src="S/1.HTM" charset="utf-16le"></script>
+<script src="S/2.HTM" charset="utf-16le"></script>"""
+
+
+def test_a_pack_is_the_same_as_a_page_and_as_a_script(browser: Browser, tmp_path: Path) -> None:
+    texts = [
+        "-->",
+        "\n-->\n",
+        "--!>",
+        "<!--",
+        "\n<!--\n",
+        "*/",
+        "*/},\n--><!--\n",
+        "</script>",
+        ">",
+    ]
+    blocks = [text.encode("utf-16-le") for text in texts]
+    blocks += [text.encode("ascii") for text in texts]
+    blocks += [b"", b"-", np.arange(1 << 16, dtype="<u2").tobytes()]
+    lines = b"".join(pixel_packs.pack_line(block) for block in blocks)
+    folder = tmp_path / "S"
+    folder.mkdir()
+    # the second one is strict code
+    for number, directive in ((1, ""), (2, "'use strict';\n")):
+        start = pixel_packs.pack_prefix(1, number).decode("utf-16")
+        page, call = start.splitlines(keepends=True)
+        start = codecs.BOM_UTF16_LE + (page + directive + call).encode("utf-16-le")
+        (folder / f"{number}.HTM").write_bytes(start + lines + pixel_packs.pack_suffix())
+    viewer = resources.files("burnish.content.viewer")
+    (tmp_path / "PACK.JS").write_text(viewer.joinpath("pack.js").read_text())
+    page = tmp_path / "PACKS.HTM"
+    page.write_text(_PAGE_OF_PACKS % {"packs": viewer.joinpath("packs.js").read_text()})
+    browser.open(page)
+    browser.until("Object.keys(readAsPage).length === 2")
+    expected = [block.hex() for block in blocks]
+    for number in ("0000001 0000001", "0000001 0000002"):
+        assert browser.evaluate(f"readAsPage['{number}']") == expected
+        assert browser.evaluate(f"readAsScript['{number}']") == expected
 
 
 def test_an_image_that_could_not_be_decoded_says_so(view: View) -> None:

@@ -6,14 +6,16 @@ it may not read files. So pixel values arrive as the text of packs. A pack is a 
     <!-- --><script>...</script><!--
     BURNISH_PACK("series pack",[
     function(){/*block*/},
+    --><!--
     function(){/*block*/},
+    --><!--
     ]);
     --><title>Pack</title><script src="../PACK.JS" charset="utf-8"></script>
 
-It is also a page, since to a script, a line that begins with the sign of an HTML comment is a
-comment. To a page, all blocks are in one comment. The first script of the page tells the viewer
-that the page has begun to arrive, and later that it has ended; before that, PACK.JS sends the bytes
-of its blocks.
+It is also a page, since to a script, a line that begins with "<!--" or "-->" is a comment, in
+strict code too. To a page, each block is in a comment of its own. The first script of the page
+tells the viewer that the page has begun to arrive, and later that it has ended; before that,
+PACK.JS sends the bytes of its blocks. It empties each comment as soon as it has read it.
 
 The two ways are for the memory of browsers. In Chromium, the text of comments in functions is in
 memory once, that of strings three times; and pages are freed late. Firefox keeps the text of
@@ -85,6 +87,8 @@ def _text(text: str) -> bytes:
     return text.encode("utf-16-le")
 
 
+#: The end of a line of a pack. To a page, the comment of the block ends and the next one begins.
+_LINE_END = "*/},\n--><!--\n"
 _SUFFIX = _text(']);\n--><title>Pack</title><script src="../PACK.JS" charset="utf-8"></script>\n')
 
 
@@ -229,13 +233,13 @@ def _byte_plane(numbers: Any, shift: int) -> bytes:
 
 
 def pack_line(block: bytes) -> bytes:
-    """A block as it stands in a pack: a line with a function and a comma."""
+    """A block as it stands in a pack: a function and a comma, then the end of a comment."""
     filling = len(block) % 2
     pieces = [_text(f"function(){{/*{filling}")]
     for start in range(0, len(block), _PIECE):
         piece = block[start : start + _PIECE]
         pieces.append(_escaped(piece + bytes(len(piece) % 2)))
-    pieces.append(_text("*/},\n"))
+    pieces.append(_text(_LINE_END))
     return b"".join(pieces)
 
 

@@ -17,9 +17,10 @@ def unescape(line: bytes) -> bytes:
     """The bytes of a line, as the viewer reads it."""
     text = line.decode("utf-16-le")
     assert text.startswith("function(){/*")
-    assert text.endswith("*/},\n")
-    filling, *comment = text[len("function(){/*") : -len("*/},\n")]
-    for forbidden in ("*/", "-->", "\0", "\r"):
+    end = "*/},\n--><!--\n"
+    assert text.endswith(end)
+    filling, *comment = text[len("function(){/*") : -len(end)]
+    for forbidden in ("*/", "-", "\0", "\r"):
         assert forbidden not in "".join(comment)
     characters = iter(comment)
     codes = []
