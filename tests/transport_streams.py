@@ -6,13 +6,13 @@ import struct
 from collections.abc import Iterable, Sequence
 
 TICKS = 90_000
-H264, HEVC, MPEG2 = 0x1B, 0x24, 0x02
+H264, MPEG2 = 0x1B, 0x02
 _MAP, _PICTURES = 0x100, 0x101
 _DELIMITER = b"\x09\xf0"
 
 
 class BitWriter:
-    """Writes the numbers of H.264 and HEVC as bits."""
+    """Writes the numbers of H.264 as bits."""
 
     def __init__(self) -> None:
         self._bits: list[str] = []

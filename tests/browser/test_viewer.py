@@ -2,6 +2,7 @@
 
 import base64
 import codecs
+import io
 import json
 import math
 import re
@@ -720,7 +721,7 @@ def test_a_video_of_a_transport_stream_is_played(browser: Browser, tmp_path: Pat
     disc.documents[image.SeriesInstanceUID] = [video]
     viewer_page = disc.write()
     stream = transport_streams.h264_video([40, 200, 200, 120])
-    (disc.folder / video.path).write_bytes(b"".join(mp4.mp4_pieces(lambda: iter([stream]), 64, 48)))
+    (disc.folder / video.path).write_bytes(b"".join(mp4.mp4_pieces(io.BytesIO(stream))))
     browser.resize(1280, 800)
     browser.open(viewer_page)
     browser.until("document.querySelectorAll('.tile').length === 2")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 #: To be increased whenever the same instance would give another rendition.
-VERSION = 9
+VERSION = 10
 _END = struct.Struct("<I8s")
 _MARK = b"BURNCONT"
 #: An instance of fewer bytes is read whole; of a larger one, frame by frame.

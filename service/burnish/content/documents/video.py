@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from burnish.content.documents import mp4
 from burnish.content.documents.body import DocumentWriter
 from burnish.content.documents.values import number_of, text_of
 
@@ -33,6 +32,8 @@ def is_video(data_set: "Dataset") -> bool:
 
 def write_video(data_set: "Dataset", source: BinaryIO, writer: DocumentWriter) -> None:
     """Writes the file and a body that shows it; raises ValueError for damaged Pixel Data."""
+    from burnish.content.documents import mp4
+
     offset = _pixel_data_offset(data_set, source)
 
     def stream() -> Iterator[bytes]:
@@ -46,9 +47,9 @@ def write_video(data_set: "Dataset", source: BinaryIO, writer: DocumentWriter) -
     if first[4:8] == b"ftyp":
         position = writer.file("MP4", stream())
     elif mp4.is_transport_stream(first):
-        columns, rows = (number_of(data_set, name) or 0 for name in ("Columns", "Rows"))
+        fragments = FragmentStream(source, offset)
         with suppress(mp4.NoPictures):
-            position = writer.file("MP4", mp4.mp4_pieces(stream, int(columns), int(rows)))
+            position = writer.file("MP4", mp4.mp4_pieces(io.BufferedReader(fragments, _PIECE)))
     has_still = _write_still(source, offset, position, writer)
     writer.markup("<p>")
     writer.label("video_other" if position is None else "video_mp4")
