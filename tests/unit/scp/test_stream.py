@@ -69,7 +69,7 @@ def test_all_that_is_left_of_a_fragment_is_received_by_one_call(ends: Ends) -> N
     ends.send(b"first")
     assert ends.stream.receive_fragment(target) == 5
     pieces = [bytes([number]) * 9999 for number in range(1, 6)]
-    sender = threading.Thread(target=lambda: [ends.send(piece) for piece in pieces])
+    sender = threading.Thread(target=lambda: [ends.peer.sendall(piece) for piece in pieces])
     sender.start()
     assert ends.stream.receive_fragment(target[5:]) == 49_995
     sender.join()
