@@ -20,7 +20,7 @@ class OwnFile:
 
     If `may_use_thread`, a thread writes and hashes the pieces while the next ones are received. It
     ends with `close`. With one association on tmpfs, 128 MB take a tenth less time with it, and a
-    fifth more CPU; 8 MB take the same time. With as many associations as cores, 128 MB take a tenth
+    third more CPU; 8 MB take the same time. With as many associations as cores, 128 MB take a tenth
     more time.
     """
 
