@@ -34,23 +34,19 @@ def write_video(data_set: "Dataset", source: BinaryIO, writer: DocumentWriter) -
     """Writes the file and a body that shows it; raises ValueError for damaged Pixel Data."""
     from burnish.content.documents import mp4
 
-    offset = _pixel_data_offset(data_set, source)
-
-    def stream() -> Iterator[bytes]:
-        source.seek(offset)
-        return _fragments(source)
-
-    first = next(stream(), b"")
-    if not first:
+    fragments = FragmentStream(source, _pixel_data_offset(data_set, source))
+    if not fragments.size:
         raise ValueError("a video is empty")
+    stream = io.BufferedReader(fragments, _PIECE)
+    first = stream.read(_PIECE)
     position = None
     if first[4:8] == b"ftyp":
-        position = writer.file("MP4", stream())
+        stream.seek(0)
+        position = writer.file("MP4", iter(lambda: stream.read(_PIECE), b""))
     elif mp4.is_transport_stream(first):
-        fragments = FragmentStream(source, offset)
         with suppress(mp4.NoPictures):
-            position = writer.file("MP4", mp4.mp4_pieces(io.BufferedReader(fragments, _PIECE)))
-    has_still = _write_still(source, offset, position, writer)
+            position = writer.file("MP4", mp4.mp4_pieces(stream))
+    has_still = _write_still(stream, fragments.size, position, writer)
     writer.markup("<p>")
     writer.label("video_other" if position is None else "video_mp4")
     writer.markup("</p>\n")
@@ -67,13 +63,12 @@ def write_video(data_set: "Dataset", source: BinaryIO, writer: DocumentWriter) -
     _write_facts(data_set, writer)
 
 
-def _write_still(source: BinaryIO, offset: int, film: int | None, writer: DocumentWriter) -> bool:
+def _write_still(stream: BinaryIO, size: int, film: int | None, writer: DocumentWriter) -> bool:
     """Writes a picture of the video, which leads to the file at `film`; whether there is one."""
     from burnish.content import render
     from burnish.content.documents.still import still_of
 
-    stream = FragmentStream(source, offset)
-    still = still_of(io.BufferedReader(stream, _PIECE), stream.size)
+    still = still_of(stream, size)
     if still is None:
         return False
     picture = writer.web_file("JPG", [render.to_jpeg(still.picture, writer.quality)])
@@ -119,19 +114,6 @@ def _pixel_data_offset(data_set: "Dataset", source: BinaryIO) -> int:
         if source.read(4) == _PIXEL_DATA:
             return start
     raise ValueError(f"a video of {len(data_set)} elements has no Pixel Data")
-
-
-def _fragments(source: BinaryIO) -> Iterator[bytes]:
-    """The bytes of all fragments, in small pieces."""
-    for place, length in _places_of_fragments(source):
-        source.seek(place)
-        left = length
-        while left:
-            piece = source.read(min(left, _PIECE))
-            if not piece:
-                raise ValueError("a video is cut off")
-            left -= len(piece)
-            yield piece
 
 
 def _places_of_fragments(source: BinaryIO) -> Iterator[tuple[int, int]]:
