@@ -84,7 +84,7 @@ def new_image(path: Path, size: int, layout: ImageLayout | None = None) -> Itera
 class NewImage:
     """A file that is written more or less from its beginning to its end.
 
-    What is not written is zero. If the file system has no room now, that shows before the first
+    Bytes that nobody writes are zero. If the file system has no room now, that shows before the first
     byte is written.
 
     Small pieces that follow one another are written together: the image of 2,000 files of 10 KB
