@@ -84,8 +84,8 @@ def new_image(path: Path, size: int, layout: ImageLayout | None = None) -> Itera
 class NewImage:
     """A file that is written more or less from its beginning to its end.
 
-    Bytes that nobody writes are zero. If the file system has no room now, that shows before the first
-    byte is written.
+    Bytes that nobody writes are zero. If the file system has no room now, that shows before the
+    first byte is written.
 
     Small pieces that follow one another are written together: the image of 2,000 files of 10 KB
     takes 20 ms of CPU in place of 35. Blocks are allocated in advance: the image of 500 files of

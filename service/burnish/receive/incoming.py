@@ -63,8 +63,8 @@ class Incoming:
         self._spool = spool
         self._buffers = buffers
         self._buffer: mmap.mmap | None = buffers.take()
-        #: The place in the buffer of the bytes that the file does not have yet. The buffer is filled
-        #: up to `_limit` before they are handed over.
+        #: The place in the buffer of the bytes that the file does not have yet. The buffer is
+        #: filled up to `_limit` before they are handed over.
         self._start = self._end = 0
         self._limit = len(self._buffer)
         #: Bytes of the data set that have been handed over to the file.
