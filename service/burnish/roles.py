@@ -8,6 +8,7 @@ import os
 import signal
 import ssl
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ from burnish.receive import Receiver
 from burnish.secure_files.protection import load_protection
 from burnish.settings import DeviceSettings, NoticeReceiverSettings, SecuritySettings, Settings
 from burnish.spool import Spool
+from burnish.spool.appender import SEGMENT_SIZE
+from burnish.spool.segments_ahead import SegmentsAhead
 from burnish.values import WholeInstance
 
 if TYPE_CHECKING:
@@ -511,6 +514,7 @@ def run_receiver(
     listeners: "tuple[Listener, ...]" = (),
     association_limits: AssociationLimits | None = None,
     number: int = 0,
+    segments_ahead: SegmentsAhead | None = None,
 ) -> None:
     """The receiver role: accept associations until told to stop.
 
@@ -525,7 +529,9 @@ def run_receiver(
     # rows of instances need not be durable: what a power failure takes is replayed from the spool
     rows_database = open_database(settings, durable=False)
     spool = open_spool(settings)
-    receiver = Receiver(rows_database, spool, same_uid=settings.storage.same_uid)
+    receiver = Receiver(
+        rows_database, spool, same_uid=settings.storage.same_uid, segments_ahead=segments_ahead
+    )
     receiver.start()
     association_limits = association_limits or AssociationLimits(settings)
     association_limits.begin(number)
@@ -553,6 +559,19 @@ def run_receiver(
     counters.close()
     rows_database.close()
     database.close()
+
+
+def run_segments(settings: Settings, segments_ahead: SegmentsAhead, receivers: int) -> None:
+    """The segments role: create the segments that the receivers take next, until told to stop."""
+    stopping = threading.Event()
+
+    def stop() -> None:
+        stopping.set()
+        segments_ahead.wake()
+
+    _on_stop(stop)
+    spool = open_spool(settings)
+    segments_ahead.create(SEGMENT_SIZE, receivers + 1, spool.check_room, stopping)
 
 
 def run_scheduler(settings: Settings) -> None:

@@ -27,6 +27,7 @@ from burnish.errors import OperatorError
 from burnish.lifecycle import Custody
 from burnish.memory import collect_rarely
 from burnish.settings import Settings
+from burnish.spool.segments_ahead import SegmentsAhead
 
 if TYPE_CHECKING:
     from burnish.scp.ae import Listener
@@ -120,12 +121,19 @@ class Supervisor:
         receivers = settings.dicom.receivers or os.cpu_count() or 1
         association_limits = AssociationLimits(settings, receivers)
         children = [_Child("scheduler", partial(roles.run_scheduler, settings))]
+        segments_ahead = None
+        if settings.storage.durability == "os":
+            segments_ahead = SegmentsAhead(settings.storage.root / "spool" / "incoming")
+            run = partial(roles.run_segments, settings, segments_ahead, receivers)
+            children.append(_Child("segments", run))
         for device in settings.devices:
             run = partial(roles.run_writer, settings, device.name)
             burns = BURNERS[device.kind].custody is Custody.RUINED
             children.append(_Child(f"writer {device.name}", run, burns=burns))
         for number in range(receivers):
-            run = partial(roles.run_receiver, settings, listeners, association_limits, number)
+            run = partial(
+                roles.run_receiver, settings, listeners, association_limits, number, segments_ahead
+            )
             children.append(_Child(f"receiver {number + 1}", run, takes_reload=True))
         if settings.web.enabled:
             children.append(_Child("web", partial(roles.run_web, settings)))

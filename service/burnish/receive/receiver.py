@@ -47,6 +47,7 @@ from burnish.receive.indexer import Arrival, Indexer
 from burnish.receive.origin import Origin, check_identity, is_known_uid
 from burnish.spool import Spool, segment
 from burnish.spool.appender import PendingRecord
+from burnish.spool.segments_ahead import SegmentsAhead
 from burnish.values import InstanceHeader, WholeInstance
 
 log = structlog.get_logger(__name__)
@@ -70,13 +71,18 @@ class Receiver:
     """
 
     def __init__(
-        self, database: Database, spool: Spool, *, same_uid: Literal["newest", "first"] = "newest"
+        self,
+        database: Database,
+        spool: Spool,
+        *,
+        same_uid: Literal["newest", "first"] = "newest",
+        segments_ahead: SegmentsAhead | None = None,
     ) -> None:
         self._database = database
         self._spool = spool
         self._first_counts = same_uid == "first"
         self._indexer = Indexer(database, spool, same_uid=same_uid)
-        self._appender = spool.appender(self._indexer.add)
+        self._appender = spool.appender(self._indexer.add, segments_ahead)
         self._buffers = Buffers()
         self._stopping = threading.Event()
         #: Series whose text is in doubt, and why: it is logged once for each.

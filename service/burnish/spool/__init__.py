@@ -15,6 +15,7 @@ from burnish.errors import OutOfResources
 from burnish.file_slice import Slice
 from burnish.spool import release, segment
 from burnish.spool.appender import Appender, Notice
+from burnish.spool.segments_ahead import SegmentsAhead
 
 #: The errors of a disk that is full or fails. Work then waits, and resumes by itself.
 DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -120,9 +121,9 @@ class Spool:
         if self.durable:
             sync(self.segments)
 
-    def appender(self, notify: Notice) -> Appender:
+    def appender(self, notify: Notice, ahead: SegmentsAhead | None = None) -> Appender:
         """Appends instances to segments of this spool; see `Appender`."""
-        return Appender(self.segments, notify, durable=self.durable)
+        return Appender(self.segments, notify, durable=self.durable, ahead=ahead)
 
     def erase(self, key: str, size: int) -> None:
         """Give back the room of an instance that was released, if there is one.

@@ -24,6 +24,7 @@ from burnish.durable_files import sync
 from burnish.errors import OutOfResources
 from burnish.hashing import digest_text, new_hasher
 from burnish.spool import segment
+from burnish.spool.segments_ahead import SegmentsAhead
 
 log = structlog.get_logger(__name__)
 
@@ -86,11 +87,15 @@ class Appender:
     """Appends to segments in `folder`, for all threads of a process; it owns one segment at a time.
 
     With `durable`, what was appended is on disk. `notify` gets everything that was appended or
-    sealed, in order; it has to be quick and must not raise.
+    sealed, in order; it has to be quick and must not raise. Segments that were created `ahead` are
+    used first.
     """
 
-    def __init__(self, folder: Path, notify: Notice, *, durable: bool) -> None:
+    def __init__(
+        self, folder: Path, notify: Notice, *, durable: bool, ahead: SegmentsAhead | None = None
+    ) -> None:
         self._folder = folder
+        self._ahead = ahead
         self._notify = notify
         self._durable = durable
         self._pending: list[PendingRecord] = []
@@ -193,7 +198,7 @@ class Appender:
 
     def _append_group(self, group: Sequence[PendingRecord]) -> None:
         if self._descriptor < 0:
-            self._create()
+            self._begin_segment()
         parts: list[Any] = []
         end = self._end
         name = self._name
@@ -241,7 +246,16 @@ class Appender:
             self._zeroed = end + len(_ZEROS)
             _write(self._descriptor, [_ZEROS], end, len(_ZEROS))
 
-    def _create(self) -> None:
+    def _begin_segment(self) -> None:
+        taken = self._ahead.take(self._folder) if self._ahead is not None else None
+        self._name, self._descriptor = taken or self._create()
+        self._end = segment.HEADER_SIZE
+        self._zeroed = 0
+        self._began_at = monotonic()
+        self._headers_hasher = new_hasher()
+        self._headers.clear()
+
+    def _create(self) -> tuple[str, int]:
         """Create a segment; it gets its name once it is locked, or it could be taken for left."""
         name = segment.new_name()
         path = segment.unfinished_path(self._folder, name)
@@ -263,11 +277,7 @@ class Appender:
             with suppress(OSError):
                 path.unlink()
             raise
-        self._descriptor, self._name, self._end = descriptor, name, segment.HEADER_SIZE
-        self._zeroed = 0
-        self._began_at = monotonic()
-        self._headers_hasher = new_hasher()
-        self._headers.clear()
+        return name, descriptor
 
     def _seal(self) -> None:
         """Cut the segment off behind the last group. If that fails, replay ends it there or later.
