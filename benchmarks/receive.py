@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sender import send
-from servers import KINDS, Kind, running
+from servers import KINDS, Kind, running, touch_memory
 from workloads import WORKLOADS, Workload, cache_directory
 
 #: Numbers of runs; each run has its own UIDs.
@@ -65,6 +65,7 @@ def measure(
             # so that every process has served an association before its memory is measured
             warm_up_options = {**options, "run": next(_RUNS)}
             send(server.port, WORKLOADS["W2"], 16, associations=8, **warm_up_options)
+        touch_memory(count * workload.pixel_bytes)
         before, idle = server.cpu(), server.memory() if memory else 0
         if memory:
             with server.watching_memory() as highest:

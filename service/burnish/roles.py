@@ -8,7 +8,6 @@ import os
 import signal
 import ssl
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -373,6 +372,13 @@ def open_spool(settings: Settings) -> Spool:
     )
 
 
+def segments_ahead(settings: Settings) -> SegmentsAhead | None:
+    """Segments that a process of their own creates; None if they are created as they are needed."""
+    if settings.storage.durability == "full":
+        return None
+    return SegmentsAhead(open_spool(settings).incoming)
+
+
 @contextmanager
 def receiving(settings: Settings, database: Database) -> Iterator[Receiver]:
     """Receives what a person brings to this machine, by the rules for what peers send."""
@@ -562,16 +568,9 @@ def run_receiver(
 
 
 def run_segments(settings: Settings, segments_ahead: SegmentsAhead, receivers: int) -> None:
-    """The segments role: create the segments that the receivers take next, until told to stop."""
-    stopping = threading.Event()
-
-    def stop() -> None:
-        stopping.set()
-        segments_ahead.wake()
-
-    _on_stop(stop)
+    """The segments role: create the segments that the receivers take next. A signal ends it."""
     spool = open_spool(settings)
-    segments_ahead.create(SEGMENT_SIZE, receivers + 1, spool.check_room, stopping)
+    segments_ahead.create(SEGMENT_SIZE, receivers + 1, spool.check_room)
 
 
 def run_scheduler(settings: Settings) -> None:

@@ -96,7 +96,8 @@ class Supervisor:
         for problem in roles.problems(self._settings, optional):
             log.error("check failed", why=str(problem), remedy=problem.hint)
         listeners = listen(self._settings)
-        children = self._children(listeners)
+        segments_ahead = roles.segments_ahead(self._settings)
+        children = self._children(listeners, segments_ahead)
         self._handle_signals(children)
         collect_rarely()
         for child in children:
@@ -113,19 +114,18 @@ class Supervisor:
         for listener in listeners:
             listener.socket.close()
         self._stop(children)
+        if segments_ahead is not None:
+            segments_ahead.remove()
         os.close(lock_descriptor)
         log.info("stopped")
 
-    def _children(self, listeners: "tuple[Listener, ...]") -> list[_Child]:
+    def _children(
+        self, listeners: "tuple[Listener, ...]", segments_ahead: SegmentsAhead | None = None
+    ) -> list[_Child]:
         settings = self._settings
         receivers = settings.dicom.receivers or os.cpu_count() or 1
         association_limits = AssociationLimits(settings, receivers)
         children = [_Child("scheduler", partial(roles.run_scheduler, settings))]
-        segments_ahead = None
-        if settings.storage.durability == "os":
-            segments_ahead = SegmentsAhead(settings.storage.root / "spool" / "incoming")
-            run = partial(roles.run_segments, settings, segments_ahead, receivers)
-            children.append(_Child("segments", run))
         for device in settings.devices:
             run = partial(roles.run_writer, settings, device.name)
             burns = BURNERS[device.kind].custody is Custody.RUINED
@@ -135,6 +135,9 @@ class Supervisor:
                 roles.run_receiver, settings, listeners, association_limits, number, segments_ahead
             )
             children.append(_Child(f"receiver {number + 1}", run, takes_reload=True))
+        if segments_ahead is not None:
+            run = partial(roles.run_segments, settings, segments_ahead, receivers)
+            children.append(_Child("segments", run))
         if settings.web.enabled:
             children.append(_Child("web", partial(roles.run_web, settings)))
         return children

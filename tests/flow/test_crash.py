@@ -13,6 +13,8 @@ from pydicom.uid import generate_uid
 
 import material
 import oracles
+from burnish.spool import segment
+from factories import instance
 from flow import clients
 from flow.clients import MediaCreation
 from flow.conftest import StartBurnish
@@ -40,11 +42,12 @@ def uid_of(number: int) -> str:
     return f"1.2.826.0.1.3680043.10.999.3.{number:018d}"
 
 
+@pytest.mark.parametrize("durability", ["full", "os"])
 def test_acknowledged_instances_are_stored_after_a_kill(
-    start_burnish: StartBurnish, ct: bytes
+    start_burnish: StartBurnish, ct: bytes, durability: str
 ) -> None:
     """SIGKILL while four senders store at full speed, three times."""
-    service = start_burnish()
+    service = start_burnish(storage={"durability": durability})
     acknowledged: dict[str, bytes] = {}
     base = 10**17
     for turn in range(3):
@@ -76,13 +79,41 @@ def test_acknowledged_instances_are_stored_after_a_kill(
         for thread in threads:
             thread.join(300)
         service.start()
-        assert oracles.incoming(service) == []
+        assert [name for name in oracles.incoming(service) if not is_segment_ahead(name)] == []
         stored = {row["sop_instance_uid"]: row for row in oracles.live_instances(service)}
         for uid, data in acknowledged.items():
             assert oracles.spooled(service, stored[uid]) == data
         for row in stored.values():
             size = len(oracles.spooled_file(service, row))
             assert size == row["size"], "each row has its complete file"
+
+
+def is_segment_ahead(name: str) -> bool:
+    """Whether a file that is arriving is a segment that was created ahead."""
+    return name.endswith((segment.SUFFIX, segment.UNFINISHED))
+
+
+def test_reception_goes_on_without_the_process_that_creates_segments(
+    start_burnish: StartBurnish,
+) -> None:
+    service = start_burnish(storage={"durability": "os"}, dicom={"receivers": 1})
+    incoming = service.root / "spool" / "incoming"
+    wait_until(lambda: len(list(incoming.glob("*.seg"))) == 2, what="segments created ahead")
+    victim = service.roles()[-1]
+    os.kill(victim.pid, signal.SIGSTOP)  # not restarted, as one that ends would be
+    samples = [instance(instance_number=number, size=1_500_000) for number in range(150)]
+    with Raw(service.port, [(samples[0].sop_class_uid, [EXPLICIT])]) as raw:
+        for sample in samples:
+            uid = sample.sop_instance_uid
+            assert raw.store(sample.sop_class_uid, uid, sample.data_set)[0] == 0
+    assert list(incoming.iterdir()) == []
+    os.kill(victim.pid, signal.SIGKILL)
+    wait_until(lambda: len(list(incoming.glob("*.seg"))) == 2, what="a process that creates more")
+    stored = {row["sop_instance_uid"]: row for row in oracles.live_instances(service)}
+    for sample in samples:
+        assert oracles.spooled(service, stored[sample.sop_instance_uid]) == sample.data_set
+    service.stop()
+    assert list(incoming.iterdir()) == []
 
 
 def test_an_incomplete_instance_is_removed_after_a_kill(
@@ -192,8 +223,8 @@ def test_media_are_created_after_a_kill_at_any_moment(
     uids: dict[str, int] = {}
     for number, image in enumerate(images):
         root = oracles.extract(image, service.root.parent / f"disc{number}")
-        for instance in oracles.file_set(root):
-            uids[instance] = uids.get(instance, 0) + 1
+        for uid in oracles.file_set(root):
+            uids[uid] = uids.get(uid, 0) + 1
     assert uids == {str(material.read(path).SOPInstanceUID): 2 for path in files}
 
 

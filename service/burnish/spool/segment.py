@@ -31,7 +31,8 @@ from burnish.hashing import new_hasher
 
 #: The names of segments end with this.
 SUFFIX = ".seg"
-_UNFINISHED = ".new"
+#: Until it has its header and its owner, a segment has this instead.
+UNFINISHED = ".new"
 #: Where the first record of a segment is.
 HEADER_SIZE = 64
 #: A record without payload: the instance has a file of its own.
@@ -315,12 +316,12 @@ def path(folder: Path, name: str) -> Path:
 
 def unfinished_path(folder: Path, name: str) -> Path:
     """Where the segment `name` is until it has its header and its owner."""
-    return folder / f"{name}{_UNFINISHED}"
+    return folder / f"{name}{UNFINISHED}"
 
 
 def remove_unfinished(folder: Path) -> None:
     """Remove segments of processes that have died before they could use them."""
-    for unfinished in folder.glob(f"*{_UNFINISHED}"):
+    for unfinished in folder.glob(f"*{UNFINISHED}"):
         with suppress(FileNotFoundError):
             descriptor = os.open(unfinished, os.O_RDWR | os.O_CLOEXEC)
             try:

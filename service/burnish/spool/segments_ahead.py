@@ -1,11 +1,10 @@
 """Ground: segments that one process creates before the receivers need them."""
 
 import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from burnish.errors import OutOfResources
 from burnish.spool import segment
@@ -33,7 +32,7 @@ class SegmentsAhead:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._wakes = os.eventfd(0)
+        self._taken = os.eventfd(0)
 
     def take(self, segments: Path) -> NewSegment | None:
         """A segment, under its name in the folder `segments`; None if none is ready.
@@ -43,28 +42,26 @@ class SegmentsAhead:
         try:
             return next(filter(None, (self._take(path, segments) for path in self._ready())), None)
         finally:
-            self.wake()
+            os.eventfd_write(self._taken, 1)
 
-    def create(
-        self, size: int, count: int, check_room: Callable[[], None], stopping: threading.Event
-    ) -> None:
-        """Keep `count` segments of `size` bytes ready until `stopping` is set; see `wake`.
+    def create(self, size: int, count: int, check_room: Callable[[], None]) -> NoReturn:
+        """Keep `count` segments of `size` bytes ready until the process is ended.
 
-        None is created while the disk is full. Those that nobody took are removed in the end.
+        None is created while `check_room` raises OutOfResources.
         """
-        _use_idle_processors()
-        while not stopping.is_set():
+        with suppress(OSError):  # not permitted everywhere
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        while True:
             with suppress(OSError, OutOfResources):
                 for _ in range(count - len(self._ready())):
                     check_room()
                     self._create(size)
-            os.eventfd_read(self._wakes)
-        for path in self._ready():
-            path.unlink(missing_ok=True)
+            os.eventfd_read(self._taken)
 
-    def wake(self) -> None:
-        """Have `create` look what is to be done."""
-        os.eventfd_write(self._wakes, 1)
+    def remove(self) -> None:
+        """Remove what nobody has taken, once the process that creates has ended."""
+        for path in (*self._ready(), *self._folder.glob(f"*{segment.UNFINISHED}")):
+            path.unlink(missing_ok=True)
 
     def _ready(self) -> list[Path]:
         return list(self._folder.glob(f"*{segment.SUFFIX}"))
@@ -100,11 +97,3 @@ class SegmentsAhead:
             raise
         finally:
             os.close(descriptor)
-
-
-def _use_idle_processors() -> None:
-    """Run while a processor has nothing else to do; where that cannot be asked for, seldom."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except OSError:
-        os.nice(19)
