@@ -54,7 +54,11 @@ def measure(
     nagle: bool = False,
     memory: bool = False,
 ) -> Figures:
-    """One run against a new server, warmed up with a few instances."""
+    """One run against a new server, warmed up with a few instances.
+
+    `memory` is watched while as many instances are sent again: to ask for it takes a fifth of the
+    rate of a server with several processes.
+    """
     with running(kind, storage) as server:
         run = next(_RUNS)
         options = {"nagle": nagle, "plain": kind.plain, "tls": kind.tls, "run": run}
@@ -67,23 +71,20 @@ def measure(
             send(server.port, WORKLOADS["W2"], 16, associations=8, **warm_up_options)
         touch_memory(count * workload.pixel_bytes)
         before, idle = server.cpu(), server.memory() if memory else 0
-        if memory:
-            with server.watching_memory() as highest:
-                sent = send(
-                    server.port, workload, count, associations=associations, first=warm, **options
-                )
-            peak = highest() - idle
-        else:
-            sent = send(
-                server.port, workload, count, associations=associations, first=warm, **options
-            )
-            peak = 0
+        options["associations"] = associations
+        sent = send(server.port, workload, count, first=warm, **options)
+        used = server.cpu() - before
         if sent.error:
             print(f"  {kind.name}: {sent.failed} failed: {sent.error}", flush=True)
+        peak = 0
+        if memory:
+            with server.watching_memory() as highest:
+                send(server.port, workload, count, first=warm + count, **options)
+            peak = highest() - idle
         return Figures(
             rate=sent.rate,
             megabytes=sent.bytes / sent.seconds / 1e6,
-            cpu_per_instance=(server.cpu() - before) / max(1, sent.sent),
+            cpu_per_instance=used / max(1, sent.sent),
             failed=sent.failed,
             p99=sent.percentile(0.99) if sent.latencies else 0.0,
             memory=peak,
