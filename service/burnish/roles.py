@@ -529,6 +529,7 @@ def run_receiver(
     from burnish.contacts import ContactRecorder
     from burnish.receive import Receiver
     from burnish.scp.ae import ApplicationEntity, listen
+    from burnish.scp.processors import Processors
     from burnish.scp.traffic import Traffic
 
     database = _open_checked_database(settings)
@@ -553,6 +554,7 @@ def run_receiver(
         spool,
         association_limits=association_limits,
         traffic=Traffic(settings, counters, contacts),
+        processors=Processors(number, association_limits.receivers),
     )
     _on_stop(entity.stop_accepting)
     signal.signal(signal.SIGHUP, lambda *_: entity.reload())

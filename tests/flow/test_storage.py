@@ -1,11 +1,13 @@
 """Storage and Verification over the network: from real senders, and with invalid bytes."""
 
 import itertools
+import os
 import struct
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -830,6 +832,29 @@ def test_both_receivers_accept_associations(burnish: Service) -> None:
     finally:
         for raw in associations:
             raw.__exit__(None, None, None)
+
+
+def test_busy_receivers_keep_to_a_processor_each(start_burnish: StartBurnish) -> None:
+    """Where there are as many receivers as processors, while all of them have associations."""
+    allowed = os.sched_getaffinity(0)
+    service = start_burnish(dicom={"receivers": len(allowed)})
+    receivers = service.roles()[-len(allowed) :]
+
+    def processors() -> set[frozenset[int]]:
+        """The processors of each thread of each receiver."""
+        found = set()
+        for thread in (thread for receiver in receivers for thread in receiver.threads()):
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                found.add(frozenset(os.sched_getaffinity(thread.id)))
+        return found
+
+    assert processors() == {frozenset(allowed)}
+    associations = [Raw(service.port) for _ in range(2 * len(allowed))]
+    each = {frozenset({processor}) for processor in allowed}
+    wait_until(lambda: processors() == each, what="a processor for each receiver")
+    for raw in associations:
+        raw.__exit__(None, None, None)
+    wait_until(lambda: processors() == {frozenset(allowed)}, what="all processors for all")
 
 
 def test_an_association_above_the_limit_is_rejected_as_transient(

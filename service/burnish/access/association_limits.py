@@ -1,4 +1,4 @@
-"""Ground: limits on simultaneous associations, in all and of each peer, over all receivers."""
+"""Ground: counts and limits of simultaneous associations, over all receivers."""
 
 import mmap
 import threading
@@ -16,7 +16,8 @@ class AssociationLimits:
 
     Each receiver has a row of counters in shared memory, which it alone writes: the first counts
     all its associations, the next ones those of each peer, one those of all AEs that are not
-    configured, and the others those of such AEs by address: they can invent AE titles. A receiver
+    configured, and the others those of such AEs by address: they can invent AE titles. The last one
+    counts its connections, whether or not they have an association yet. A receiver
     that is killed leaves its counts behind until its successor sets them to zero. An association
     first adds itself, then looks at the sum over all receivers, and is rejected if that exceeds a
     limit. So a limit is never exceeded.
@@ -29,7 +30,9 @@ class AssociationLimits:
         self._unknown_column = len(self._limits)
         self._limits.append(settings.dicom.unknown_associations)
         self._limits += [settings.dicom.unknown_associations_of_address] * _ADDRESS_COLUMNS
-        self._width = len(self._limits)
+        self._connections_column = len(self._limits)
+        self._width = len(self._limits) + 1
+        self.receivers = receivers
         memory = mmap.mmap(-1, 4 * self._width * receivers)
         self._counts = memoryview(memory).cast("I")
         self._start = 0
@@ -71,6 +74,17 @@ class AssociationLimits:
         """Ends an association that `acquire` counted."""
         with self._lock:
             self._subtract(self._columns_of(calling_ae_title, address))
+
+    def count_connection(self, change: int) -> None:
+        """Counts connections of this receiver: 1 more, or -1."""
+        with self._lock:
+            self._counts[self._start + self._connections_column] += change
+
+    @property
+    def has_more_connections(self) -> bool:
+        """Whether another receiver has fewer connections than this one."""
+        connections = self._counts[self._connections_column :: self._width]
+        return min(connections) < self._counts[self._start + self._connections_column]
 
     @property
     def in_use(self) -> int:

@@ -21,6 +21,7 @@ from burnish.scp import messages, statuses
 from burnish.scp.media_creation import MediaCreationSCP
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Negotiator, Rejection
+from burnish.scp.processors import Processors
 from burnish.scp.storage import StoreOperation
 from burnish.scp.storage_commitment import StorageCommitmentSCP
 from burnish.scp.traffic import Traffic
@@ -42,6 +43,9 @@ from burnish.vocabulary import (
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
+#: Seconds for which a receiver leaves a connection to those that have fewer. Whoever sees it first
+#: would take it: of eight associations, one of two receivers had six in a fifth of all cases.
+_OTHERS_FIRST = 0.002
 #: At shutdown, an idle association is ended after this many seconds of silence.
 _SILENCE_AT_SHUTDOWN = 1.0
 #: Seconds that associations have to end after the drain time-out has ended them.
@@ -108,8 +112,10 @@ class ApplicationEntity:
         *,
         association_limits: AssociationLimits,
         traffic: Traffic | None = None,
+        processors: Processors | None = None,
     ) -> None:
         self._settings = settings
+        self._processors = processors
         self._traffic = traffic or Traffic(settings)
         self._listeners = listeners
         self._receiver = receiver
@@ -131,6 +137,7 @@ class ApplicationEntity:
             while not self._draining.is_set():
                 for key, _ in selector.select(0.5):
                     self._accept(key.data)
+                self._choose_processors()
                 release_memory()
 
     def stop_accepting(self) -> None:
@@ -168,6 +175,8 @@ class ApplicationEntity:
     # --- connections ---
 
     def _accept(self, listener: Listener) -> None:
+        if self._association_limits.has_more_connections:
+            self._draining.wait(_OTHERS_FIRST)
         try:
             connection, address = listener.socket.accept()
         except BlockingIOError:
@@ -199,9 +208,11 @@ class ApplicationEntity:
         self._evict_half_open()
         with self._lock:
             self._associations[association] = thread
+        self._association_limits.count_connection(1)
         try:
             thread.start()
         except RuntimeError:
+            self._association_limits.count_connection(-1)
             with self._lock:
                 del self._associations[association]
             raise
@@ -246,7 +257,12 @@ class ApplicationEntity:
         exceeded_limit = self._association_limits.acquire(answer.calling_ae_title, caller.address)
         if exceeded_limit:
             return Rejection.of_limit(exceeded_limit)
+        self._choose_processors()
         return answer
+
+    def _choose_processors(self) -> None:
+        if self._processors is not None:
+            self._processors.choose(self._association_limits.in_use)
 
     def _serve(self, association: Association) -> None:
         """Serves one association in its thread."""
@@ -275,6 +291,7 @@ class ApplicationEntity:
                 release_limit()
                 self._log_end(association, outcome)
             finally:
+                self._association_limits.count_connection(-1)
                 # Last: `drain` waits for this, and then the process ends.
                 with self._lock:
                     self._associations.pop(association, None)

@@ -125,3 +125,23 @@ def test_the_limit_of_unknown_aes_holds_over_all_receivers() -> None:
     limits = limits_of(maximum_associations=10, maximum_unknown_associations=4)
     assert accepted_by_a_receiver(0, limits, "ANY") == 1
     assert accepted_by_a_receiver(1, limits, "ANY", "OTHER", "PACS") == 2
+
+
+def test_a_receiver_knows_whether_another_one_has_fewer_connections() -> None:
+    """The counts of a receiver that was killed are forgotten when its successor begins."""
+    limits = AssociationLimits(SETTINGS, receivers=2)
+    limits.begin(1)
+    limits.count_connection(1)
+    limits.begin(0)
+    assert not limits.has_more_connections
+    limits.count_connection(1)
+    assert not limits.has_more_connections, "both have one"
+    limits.count_connection(1)
+    assert limits.has_more_connections
+    limits.count_connection(-1)
+    assert not limits.has_more_connections
+    limits.begin(1)
+    limits.begin(0)
+    limits.count_connection(1)
+    assert limits.has_more_connections
+    assert limits.in_use == 0, "a connection is not yet an association"
