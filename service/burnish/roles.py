@@ -572,7 +572,7 @@ def run_receiver(
 def run_segments(settings: Settings, segments_ahead: SegmentsAhead, receivers: int) -> None:
     """The segments role: create the segments that the receivers take next. A signal ends it."""
     spool = open_spool(settings)
-    segments_ahead.create(SEGMENT_SIZE, receivers + 1, spool.check_room)
+    segments_ahead.create(SEGMENT_SIZE, receivers + 1, spool.has_room_ahead)
 
 
 def run_scheduler(settings: Settings) -> None:

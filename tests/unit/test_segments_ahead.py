@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from burnish.errors import OutOfResources
-from burnish.spool import segment
+from burnish.spool import Spool, segment
 from burnish.spool.appender import Appender, PendingRecord, SealedSegment
 from burnish.spool.segments_ahead import SegmentsAhead
 from waiting import wait_until
@@ -29,10 +29,10 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def creating(ahead: SegmentsAhead, count: int, check_room: Any = lambda: None) -> Iterator[Any]:
+def creating(ahead: SegmentsAhead, count: int, has_room: Any = lambda _: True) -> Iterator[Any]:
     """A process that keeps `count` segments ready."""
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=ahead.create, args=(SIZE, count, check_room))
+    process = context.Process(target=ahead.create, args=(SIZE, count, has_room))
     process.start()
     try:
         yield process
@@ -106,12 +106,12 @@ def test_none_is_created_while_the_disk_is_full(folders: tuple[Path, Path]) -> N
     is_full = multiprocessing.get_context("fork").Event()
     is_full.set()
 
-    def check_room() -> None:
+    def has_room(size: int) -> bool:
+        assert size == SIZE
         looks.release()
-        if is_full.is_set():
-            raise OutOfResources("full")
+        return not is_full.is_set()
 
-    with creating(ahead, 1, check_room):
+    with creating(ahead, 1, has_room):
         assert looks.acquire(timeout=60)
         assert ahead.take(folders[1]) is None  # it looks again
         assert looks.acquire(timeout=60)
@@ -168,3 +168,13 @@ def test_a_segment_without_records_is_removed_when_it_is_sealed(
     appender._begin_segment()
     appender.seal()
     assert segment.names(folders[1]) == []
+
+
+@pytest.mark.parametrize(("size", "fits"), [(29, True), (30, False)])
+def test_what_is_created_ahead_leaves_the_disk_below_low_water(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, fits: bool
+) -> None:
+    spool = Spool(tmp_path, durable=False, high_water=0.95, low_water=0.9)
+    usage = shutil.disk_usage(tmp_path)._replace(total=100, used=60, free=40)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert spool.has_room_ahead(size) == fits

@@ -188,6 +188,11 @@ class Spool:
                 hint="free some of the disk, or shorten [retention]",
             )
 
+    def has_room_ahead(self, size: int) -> bool:
+        """Whether the disk stays below low water with so many bytes more; raises OSError."""
+        usage = shutil.disk_usage(self.incoming)
+        return (usage.used + size) / usage.total < self._low_water
+
     def publish(self, keys: Sequence[str]) -> None:
         """Make arrived files durable under their final names, all of a group by one sync."""
         for key in keys:

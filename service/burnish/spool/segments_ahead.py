@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from burnish.errors import OutOfResources
 from burnish.spool import segment
 
 
@@ -44,17 +43,16 @@ class SegmentsAhead:
         finally:
             os.eventfd_write(self._taken, 1)
 
-    def create(self, size: int, count: int, check_room: Callable[[], None]) -> NoReturn:
+    def create(self, size: int, count: int, has_room: Callable[[int], bool]) -> NoReturn:
         """Keep `count` segments of `size` bytes ready until the process is ended.
 
-        None is created while `check_room` raises OutOfResources.
+        None is created where `has_room` for that size is false: what is left is for instances.
         """
         with suppress(OSError):  # not permitted everywhere
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         while True:
-            with suppress(OSError, OutOfResources):
-                for _ in range(count - len(self._ready())):
-                    check_room()
+            with suppress(OSError):
+                while len(self._ready()) < count and has_room(size):
                     self._create(size)
             os.eventfd_read(self._taken)
 
