@@ -520,11 +520,11 @@ def run_receiver(
     listeners: "tuple[Listener, ...]" = (),
     association_limits: AssociationLimits | None = None,
     number: int = 0,
-    segments_ahead: SegmentsAhead | None = None,
+    ahead: SegmentsAhead | None = None,
 ) -> None:
     """The receiver role: accept associations until told to stop.
 
-    The supervisor runs several, which share its listeners and limits; each has its own `number`.
+    The supervisor runs several, which share what it gives them; each has its own `number`.
     """
     from burnish.contacts import ContactRecorder
     from burnish.receive import Receiver
@@ -536,9 +536,7 @@ def run_receiver(
     # rows of instances need not be durable: what a power failure takes is replayed from the spool
     rows_database = open_database(settings, durable=False)
     spool = open_spool(settings)
-    receiver = Receiver(
-        rows_database, spool, same_uid=settings.storage.same_uid, segments_ahead=segments_ahead
-    )
+    receiver = Receiver(rows_database, spool, same_uid=settings.storage.same_uid, ahead=ahead)
     receiver.start()
     association_limits = association_limits or AssociationLimits(settings)
     association_limits.begin(number)

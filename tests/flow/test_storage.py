@@ -842,11 +842,11 @@ def test_busy_receivers_keep_to_a_processor_each(start_burnish: StartBurnish) ->
 
     def processors() -> set[frozenset[int]]:
         """The processors of each thread of each receiver."""
-        found = set()
+        of_threads = set()
         for thread in (thread for receiver in receivers for thread in receiver.threads()):
             with suppress(ProcessLookupError):  # it has ended meanwhile
-                found.add(frozenset(os.sched_getaffinity(thread.id)))
-        return found
+                of_threads.add(frozenset(os.sched_getaffinity(thread.id)))
+        return of_threads
 
     assert processors() == {frozenset(allowed)}
     associations = [Raw(service.port) for _ in range(2 * len(allowed))]

@@ -405,7 +405,7 @@ def test_rows_of_any_number_are_all_inserted(ground: Ground, receiver: Receiver)
 
 def test_a_segment_that_has_no_record_yet_is_removed(ground: Ground) -> None:
     log = appender.Appender(ground.spool.segments, lambda _: None, durable=False)
-    log._create()
+    log._begin_segment()
     os.close(log._descriptor)
     left = segment.unfinished_path(ground.spool.segments, segment.new_name())
     left.write_bytes(b"")

@@ -76,13 +76,13 @@ class Receiver:
         spool: Spool,
         *,
         same_uid: Literal["newest", "first"] = "newest",
-        segments_ahead: SegmentsAhead | None = None,
+        ahead: SegmentsAhead | None = None,
     ) -> None:
         self._database = database
         self._spool = spool
         self._first_counts = same_uid == "first"
         self._indexer = Indexer(database, spool, same_uid=same_uid)
-        self._appender = spool.appender(self._indexer.add, segments_ahead)
+        self._appender = spool.appender(self._indexer.add, ahead)
         self._buffers = Buffers()
         self._stopping = threading.Event()
         #: Series whose text is in doubt, and why: it is logged once for each.
