@@ -292,6 +292,7 @@ class ApplicationEntity:
                 self._log_end(association, outcome)
             finally:
                 self._association_limits.count_connection(-1)
+                self._choose_processors()
                 # Last: `drain` waits for this, and then the process ends.
                 with self._lock:
                     self._associations.pop(association, None)

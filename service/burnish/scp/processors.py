@@ -6,7 +6,7 @@ from contextlib import suppress
 from time import monotonic
 
 #: Seconds for which there have to be fewer associations before the threads are free again.
-_PATIENCE = 1.0
+_PATIENCE = 0.4
 
 
 class Processors:
@@ -31,7 +31,7 @@ class Processors:
         self._lock = threading.Lock()
 
     def choose(self, associations: int) -> None:
-        """To be called when an association has begun, and now and then.
+        """To be called when an association has begun or ended, and now and then.
 
         `associations` is the number of those of all receivers.
         """

@@ -41,13 +41,13 @@ def test_they_are_free_again_once_there_were_fewer_associations_for_a_while(
     first = Processors(0, receivers=2)
     first.choose(8)
     first.choose(1)
-    machine.now += 0.9
+    machine.now += 0.3
     first.choose(1)
     assert set(map(tuple, machine.choices.values())) == {(3,)}
     first.choose(2)  # the time begins again
-    machine.now += 0.9
+    machine.now += 0.3
     first.choose(0)
-    machine.now += 1.1
+    machine.now += 0.5
     first.choose(0)
     assert all(chosen == {3, 4} for chosen in machine.choices.values())
 
