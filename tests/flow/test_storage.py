@@ -837,7 +837,9 @@ def test_both_receivers_accept_associations(burnish: Service) -> None:
 def test_busy_receivers_keep_to_a_processor_each(start_burnish: StartBurnish) -> None:
     """Where there are as many receivers as processors, while all of them have associations."""
     allowed = os.sched_getaffinity(0)
-    service = start_burnish(dicom={"receivers": len(allowed)})
+    several = 2 * len(allowed)
+    limits = {"maximum_associations": 4 * several, "maximum_unknown_associations": 4 * several}
+    service = start_burnish(dicom={"receivers": len(allowed), **limits})
     receivers = service.roles()[-len(allowed) :]
 
     def processors() -> set[frozenset[int]]:
@@ -849,7 +851,7 @@ def test_busy_receivers_keep_to_a_processor_each(start_burnish: StartBurnish) ->
         return of_threads
 
     assert processors() == {frozenset(allowed)}
-    associations = [Raw(service.port) for _ in range(2 * len(allowed))]
+    associations = [Raw(service.port) for _ in range(several)]
     each = {frozenset({processor}) for processor in allowed}
     wait_until(lambda: processors() == each, what="a processor for each receiver")
     for raw in associations:

@@ -10,7 +10,7 @@ from burnish.spool import segment
 
 
 class NewSegment(NamedTuple):
-    """A segment without records. Whoever has `descriptor` holds its lock."""
+    """A segment without records; the process that has `descriptor` open holds its lock."""
 
     name: str
     descriptor: int
